@@ -1,0 +1,104 @@
+"""Labelled pictures held decoded in one flat file, and the batches made of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset
+
+from edgevision.distill.augment import SMALLEST_PX, Image, Labels, mosaic, relight, single
+
+
+class PictureStore:
+    """Decoded BGR pictures in one memory-mapped file: a JPEG is decoded once, not once an epoch."""
+
+    def __init__(self, folder: Path) -> None:
+        index = json.loads((folder / "index.json").read_text())
+        self.names: list[str] = index["names"]
+        self._shapes: list[tuple[int, int]] = [tuple(s) for s in index["shapes"]]
+        self._starts: list[int] = index["starts"]
+        self._pixels: NDArray[np.uint8] = np.memmap(folder / "pixels.bin", np.uint8, "r")
+        labels = np.load(folder / "labels.npz")
+        self.labels: list[Labels] = [labels[str(i)] for i in range(len(self.names))]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __getitem__(self, i: int) -> tuple[Image, Labels]:
+        height, width = self._shapes[i]
+        start = self._starts[i]
+        flat = self._pixels[start : start + height * width * 3]
+        return flat.reshape(height, width, 3), self.labels[i]
+
+    @staticmethod
+    def build(folder: Path, pictures: Iterable[tuple[str, Path, Labels]], longest_px: int = 384) -> int:
+        """Write a store; pictures that cannot be read are left out. Returns how many were."""
+        folder.mkdir(parents=True, exist_ok=True)
+        names: list[str] = []
+        shapes: list[tuple[int, int]] = []
+        starts: list[int] = []
+        kept: dict[str, Labels] = {}
+        left_out = 0
+        at = 0
+        with open(folder / "pixels.bin", "wb") as file:
+            for name, path, labels in pictures:
+                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+                if image is None:
+                    left_out += 1
+                    continue
+                scale = min(1.0, longest_px / max(image.shape[:2]))
+                if scale < 1:
+                    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+                    labels = labels.copy()
+                    labels[:, 1:5] *= scale
+                file.write(image.tobytes())
+                kept[str(len(names))] = labels.astype(np.float32)
+                names.append(name)
+                shapes.append((image.shape[0], image.shape[1]))
+                starts.append(at)
+                at += image.size
+        np.savez(folder / "labels.npz", **kept)
+        (folder / "index.json").write_text(json.dumps({"names": names, "shapes": shapes, "starts": starts}))
+        return left_out
+
+
+class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Augmented samples: uint8 (3, H, W) BGR, and labels (M, 6)."""
+
+    def __init__(
+        self, store: PictureStore, size_wh: tuple[int, int], mosaic_share: float, seed: int, epoch: int
+    ) -> None:
+        self.store, self.size_wh, self.mosaic_share = store, size_wh, mosaic_share
+        self.seed, self.epoch = seed, epoch
+
+    def __len__(self) -> int:
+        return len(self.store)
+
+    def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
+        cv2.setNumThreads(1)
+        rng = np.random.default_rng((self.seed, self.epoch, i))
+        if rng.random() < self.mosaic_share:
+            others = rng.integers(len(self.store), size=3)
+            image, labels = mosaic([self.store[j] for j in (i, *others)], self.size_wh, rng)
+        else:
+            image, labels = single(self.store[i], self.size_wh, rng)
+        image = relight(image, rng)
+        sides = labels[:, 3:5] - labels[:, 1:3]
+        labels[(sides < SMALLEST_PX).any(1), 5] = 0
+        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(labels)
+
+
+def collate(samples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Batch of images (B, 3, H, W) uint8 and labels (B, M, 6) padded with class -1."""
+    most = max(1, max(len(labels) for _, labels in samples))
+    truth = torch.full((len(samples), most, 6), 0.0)
+    truth[..., 0] = -1
+    for row, (_, labels) in zip(truth, samples, strict=True):
+        row[: len(labels)] = labels
+    return torch.stack([image for image, _ in samples]), truth

@@ -1,0 +1,155 @@
+"""The contracts of the loop's parts. Two or three verbs each, apart from their implementations."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.detections import Detections
+from edgevision.frame import Frame, SourceInfo
+from edgevision.result import Result
+
+
+class Source(Protocol):
+    """Where frames come from. Opened on construction, with a first frame seen or `SourceNotFound` raised.
+
+    `read` is called from one thread. `close` may be called from another while a `read` blocks: that
+    `read` then returns within 2 s. Implementations inherit `ContextManaged`.
+    """
+
+    @property
+    def info(self) -> SourceInfo: ...
+
+    @property
+    def trouble(self) -> str | None:
+        """Why no frames come at present, in words, or None while all is well. Safe from any thread."""
+        ...
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end (of a file, or after `close`).
+
+        Raises `SourceLost` when a live source stops, `SourceBroken` when a file cannot be read on.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release the device or file. Twice is once."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class ContextManaged:
+    """``with`` for whatever has a `close`."""
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class Detector(Protocol):
+    """Anything that finds objects in a picture: a compact model or a foundation model.
+
+    `detect` is safe to call from several threads at once only where `lanes` says so.
+    """
+
+    @property
+    def name(self) -> str:
+        """``name@version``."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        """Detections in one (H, W, 3) uint8 BGR picture. Raises `ModelFailed`."""
+        ...
+
+
+@runtime_checkable
+class StagedDetector(Detector, Protocol):
+    """A detector whose work splits in three, so that the loop can overlap and time the parts.
+
+    ``detect(p)`` equals ``decode(infer(prepare(p)))``. What passes between them is the detector's own
+    business; `prepare` and `infer` may run in different threads, for different frames at once.
+    """
+
+    def prepare(self, pixels: NDArray[np.uint8]) -> Any: ...
+
+    def infer(self, prepared: Any, lane: int = 0) -> Any:
+        """Run the network. ``lane`` picks one of the detector's independent sessions."""
+        ...
+
+    def decode(self, raw: Any) -> Detections: ...
+
+
+class Tracker(Protocol):
+    """Gives detections an identity over time."""
+
+    def update(self, detections: Detections, captured_ns: int) -> Detections:
+        """The same detections, in the same order, with ``track_ids``; -1 where not (yet) tracked."""
+        ...
+
+    def reset(self) -> None:
+        """Forget everything: another source, or a model with other classes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """How the loop is doing: what the status line shows."""
+
+    state: str
+    """``starting``, ``running``, ``paused``, ``lost`` (no frame for 2 s) or ``ended``."""
+    detail: str = ""
+    """In words, where there is something to say: why the source is lost."""
+    fps: float = 0.0
+    """Unique captured frames a second through the whole loop, over the last 2 s."""
+    infer_ms: float = 0.0
+    """Median inference time over the last frames."""
+    age_ms: float = 0.0
+    """Age of the newest published frame when it was published; while lost, its age now."""
+    dropped: int = 0
+    frames: int = 0
+    model: str = ""
+    source: str = ""
+
+
+class Sink(Protocol):
+    """Where results go. Called from one thread, in the order of frames."""
+
+    @property
+    def wants_picture(self) -> bool:
+        """Whether the next `publish` needs the drawn picture; asked before each frame, so that nobody
+        draws what nobody sees."""
+        ...
+
+    def publish(self, result: Result, picture: NDArray[np.uint8] | None, status: Status) -> None:
+        """Take one result. ``picture`` (H, W, 3) BGR is drawn and read-only; None unless wanted by some sink.
+
+        Must not block on a slow consumer. Raises `SinkError` where it can go on no longer.
+        """
+        ...
+
+    def notice(self, status: Status) -> None:
+        """Told when there is no result to publish but the state changed or goes on: lost, paused."""
+        ...
+
+    def close(self) -> None:
+        """Flush and finish files. Twice is once."""
+        ...
