@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import Any
 
 import cv2
@@ -16,35 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.boxes import clip
-
-
-class Resize(StrEnum):
-    """How a frame of another shape is made to fit the input."""
-
-    LETTERBOX = "letterbox"
-    """Keep the aspect ratio, pad both sides alike."""
-    LETTERBOX_TOP_LEFT = "letterbox-top-left"
-    """Keep the aspect ratio, pad right and below."""
-    STRETCH = "stretch"
-    """Give up the aspect ratio, pad nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class InputRecipe:
-    """What a network expects: value = (pixel - mean) / std with pixels in 0-255."""
-
-    width_px: int
-    height_px: int
-    resize: Resize = Resize.LETTERBOX
-    channel_order: str = "rgb"
-    """``rgb`` or ``bgr``; ``mean`` and ``std`` are in the same order."""
-    layout: str = "nchw"
-    """``nchw``, or ``nhwc`` with a batch of one in front."""
-    dtype: str = "float32"
-    """``float32``, ``float16``, or ``uint8`` where normalisation is inside the graph."""
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (255.0, 255.0, 255.0)
-    pad_value: int = 114
+from edgevision.manifest import InputRecipe, Resize
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -106,6 +107,8 @@ def train(recipe: Recipe, data: Path, validation: Path, run: Path, workers: int 
     ``data`` and ``validation`` are folders written by `PictureStore.build`. A checkpoint is written each epoch.
     """
     run.mkdir(parents=True, exist_ok=True)
+    # Workers are forked: a pool of OpenCV's threads in this process would be a lock nobody holds in theirs.
+    cv2.setNumThreads(0)
     torch.manual_seed(recipe.seed)
     store, held = PictureStore(data), PictureStore(validation)
     model: nn.Module = Student(recipe.shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -1,0 +1,181 @@
+"""A picture in relief: tapered bodies stamped into a depth map, then lit.
+
+Each body is the silhouette of a lofted ellipse along a line, seen in parallel projection, with the depth and the
+normal of every pixel. The nearest wins. Lighting reads the finished normals, so that limbs are round, folds and
+creases show, and everything is anti-aliased by its coverage.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+Plane = NDArray[np.float32]
+_FAR = np.float32(-1e6)
+
+
+@dataclass(frozen=True, slots=True)
+class Patch:
+    """The pixels one body covers, before depth decides: all (h, w)."""
+
+    rows: slice
+    columns: slice
+    along: Plane
+    """0 at the body's start, 1 at its end; beyond the ends clamped."""
+    normal_x: Plane
+    normal_y: Plane
+    normal_z: Plane
+    depth: Plane
+    inside: NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True)
+class Light:
+    """What falls on the figures, in view space (x right, y down, z to the camera)."""
+
+    direction: tuple[float, float, float]
+    """Unit vector toward the key light."""
+    key_rgb: tuple[float, float, float]
+    sky_rgb: tuple[float, float, float]
+    """From above and around."""
+    ground_rgb: tuple[float, float, float]
+    """Thrown back from below."""
+
+
+class Relief:
+    """A depth map of ``height_px`` by ``width_px`` that bodies are stamped into."""
+
+    def __init__(self, width_px: int, height_px: int, grain: Plane) -> None:
+        shape = (height_px, width_px)
+        self.depth = np.full(shape, _FAR, np.float32)
+        self.normal_x = np.zeros(shape, np.float32)
+        self.normal_y = np.zeros(shape, np.float32)
+        self.fold = np.zeros(shape, np.float32)
+        self.material = np.zeros(shape, np.uint8)
+        self._grain = grain
+        self._columns = np.arange(width_px, dtype=np.float32)
+        self._rows = np.arange(height_px, dtype=np.float32)[:, None]
+
+    def patch(
+        self,
+        start: tuple[float, float, float],
+        end: tuple[float, float, float],
+        widths_px: Sequence[float],
+        depths_px: Sequence[float],
+        cap: float = 1.0,
+    ) -> Patch | None:
+        """The silhouette of a body from ``start`` to ``end`` (x, y, depth; px), or None outside the picture.
+
+        ``widths_px`` are half-widths at equal steps along it and ``depths_px`` half-depths; ``cap`` is how far its
+        rounded ends reach beyond, in half-widths.
+        """
+        (ax, ay, az), (bx, by, bz) = start, end
+        dx, dy = bx - ax, by - ay
+        length = max(float(np.hypot(dx, dy)), 1e-3)
+        ux, uy = (dx / length, dy / length) if length > 1e-2 else (0.0, 1.0)
+        pad = max(widths_px) * max(1.0, cap) + 1
+        height, width = self.depth.shape
+        x0, x1 = max(int(min(ax, bx) - pad), 0), min(int(max(ax, bx) + pad) + 2, width)
+        y0, y1 = max(int(min(ay, by) - pad), 0), min(int(max(ay, by) + pad) + 2, height)
+        if x0 >= x1 or y0 >= y1:
+            return None
+        x = self._columns[x0:x1] - np.float32(ax)
+        y = self._rows[y0:y1] - np.float32(ay)
+        u = x * np.float32(ux) + y * np.float32(uy)
+        v = y * np.float32(ux) - x * np.float32(uy)
+        u *= np.float32(1 / length)
+        along = np.clip(u, 0.0, 1.0)
+        half: Plane | np.float32
+        deep: Plane | np.float32
+        if len(widths_px) == 2:
+            half = along * np.float32(widths_px[1] - widths_px[0]) + np.float32(widths_px[0])
+            deep = along * np.float32(depths_px[1] - depths_px[0]) + np.float32(depths_px[0])
+        else:
+            knots = np.linspace(0, 1, len(widths_px))
+            half = np.interp(along, knots, widths_px).astype(np.float32)
+            deep = np.interp(along, knots, depths_px).astype(np.float32)
+        inverse = 1 / half
+        v *= inverse
+        u -= along
+        u *= inverse
+        u *= np.float32(length / cap)
+        q = 1 - v * v - u * u
+        inside = q > 0
+        nz = np.sqrt(np.maximum(q, 0))
+        depth = nz * deep
+        depth += along * np.float32(bz - az) + np.float32(az)
+        return Patch(
+            slice(y0, y1),
+            slice(x0, x1),
+            along,
+            u * np.float32(ux) - v * np.float32(uy),
+            u * np.float32(uy) + v * np.float32(ux),
+            nz,
+            depth,
+            inside,
+        )
+
+    def stamp(self, patch: Patch, material: int | NDArray[np.uint8], fold: float = 0.0, offset: int = 0) -> None:
+        """Keep ``patch`` where it is nearer than what stands. ``fold`` is how creased its cloth is."""
+        here = (patch.rows, patch.columns)
+        wins = patch.inside & (patch.depth > self.depth[here])
+        np.copyto(self.depth[here], patch.depth, where=wins)
+        np.copyto(self.normal_x[here], patch.normal_x, where=wins)
+        np.copyto(self.normal_y[here], patch.normal_y, where=wins)
+        np.copyto(self.material[here], material, where=wins)
+        if fold:
+            height, width = wins.shape
+            span = self._grain.shape[0]
+            oy, ox = offset % max(span - height, 1), (offset * 7919) % max(span - width, 1)
+            np.copyto(self.fold[here], self._grain[oy : oy + height, ox : ox + width] * np.float32(fold), where=wins)
+        else:
+            np.copyto(self.fold[here], np.float32(0), where=wins)
+
+    def lit(self, palette: NDArray[np.float32], light: Light, scale_px: float) -> NDArray[np.uint8]:
+        """The picture (H, W, 4), blue, green, red premultiplied by alpha, of materials coloured by ``palette``
+        (K, 3) RGB 0-255. ``scale_px`` is the height of the figure, which sets how far creases soften."""
+        x, y, w, h = cv2.boundingRect(self.material)
+        margin = 2
+        rows = slice(max(y - margin, 0), y + h + margin)
+        columns = slice(max(x - margin, 0), x + w + margin)
+        out = np.zeros((*self.material.shape, 4), np.uint8)
+        material = self.material[rows, columns]
+        covered = material > 0
+        mask = covered.astype(np.float32)
+        soft = max(scale_px * 0.005, 0.6)
+        nx = cv2.GaussianBlur(self.normal_x[rows, columns], (0, 0), soft)
+        ny = cv2.GaussianBlur(self.normal_y[rows, columns], (0, 0), soft)
+        fold = self.fold[rows, columns]
+        # Folds bend the surface: their slope is kept the same for every size of figure.
+        steep = scale_px / 700
+        nx += cv2.Sobel(fold, cv2.CV_32F, 1, 0, ksize=3, scale=steep)
+        ny += cv2.Sobel(fold, cv2.CV_32F, 0, 1, ksize=3, scale=steep)
+        # What lies behind its surroundings is darker: armpits, between the legs, under the chin.
+        reach = int(scale_px * 0.05) | 1
+        depth = np.where(covered, self.depth[rows, columns], np.float32(0))
+        weight = cv2.blur(mask, (reach, reach))
+        mean = cv2.blur(depth, (reach, reach))
+        # From here on only the figure's own pixels, as a line of them.
+        at = np.flatnonzero(covered)
+        x1, y1 = nx.ravel()[at], ny.ravel()[at]
+        z1 = np.sqrt(np.maximum(1 - x1 * x1 - y1 * y1, 0.02))
+        hollow = (mean.ravel()[at] / weight.ravel()[at] - depth.ravel()[at]) * np.float32(8.0 / scale_px)
+        clear = (1 - np.clip(hollow, 0, 0.55)) * (1 + fold.ravel()[at] * np.float32(0.35))
+        lx, ly, lz = light.direction
+        key = np.maximum(x1 * np.float32(lx) + y1 * np.float32(ly) + z1 * np.float32(lz), 0)
+        up = 0.5 - 0.5 * y1
+        which = material.ravel()[at]
+        colours = np.full((len(at), 4), 255, np.uint8)
+        for channel in range(3):
+            rgb = 2 - channel
+            sky, ground = light.sky_rgb[rgb], light.ground_rgb[rgb]
+            shade = key * np.float32(light.key_rgb[rgb]) + up * np.float32(sky - ground) + np.float32(ground)
+            colours[:, channel] = np.minimum(palette[:, rgb][which] * shade * clear, 250)
+        picture = np.zeros((*material.shape, 4), np.uint8)
+        picture.reshape(-1, 4)[at] = colours
+        out[rows, columns] = cv2.GaussianBlur(picture, (3, 3), 0)
+        return out

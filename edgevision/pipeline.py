@@ -1,0 +1,171 @@
+"""The loop, as one reads it: take a frame that was inferred, decode, track, draw, publish."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.controls import Controls
+from edgevision.lanes import Job, Lanes, as_staged
+from edgevision.meter import LoopMeter, Summary
+from edgevision.result import Result, StageTimes
+from edgevision.slot import Closed
+from edgevision.stages import Detector, Sink, Source, Status, Tracker
+
+LOST_AFTER_S = 1.5
+"""A live source that gave no frame for so long (or three of its periods) is called lost."""
+POLL_S = 0.05
+"""How often a waiting loop looks at its controls and keeps windows alive."""
+
+
+class Renderer(Protocol):
+    """Draws a result on a copy of its frame."""
+
+    def draw(self, result: Result, status: Status) -> NDArray[np.uint8]: ...
+
+
+class Pipeline:
+    """One source, one detector, any number of sinks. Built of ready parts; iterate `results` to run it."""
+
+    def __init__(
+        self,
+        source: Source,
+        detector: Detector,
+        *,
+        tracker: Tracker | None = None,
+        renderer: Renderer | None = None,
+        sinks: Sequence[Sink] = (),
+        controls: Controls | None = None,
+        snapshot: Callable[[NDArray[np.uint8], Result], None] | None = None,
+        streams: int = 1,
+        clock: Callable[[], int] = time.monotonic_ns,
+    ) -> None:
+        """``streams`` frames are inferred at once; ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
+
+        A ``renderer`` is needed where a sink wants pictures. The parts stay the caller's to close.
+        """
+        self._source, self._detector = source, as_staged(detector)
+        self._tracker, self._renderer, self._sinks = tracker, renderer, tuple(sinks)
+        self.controls = controls or Controls()
+        self._snapshot, self._streams, self._clock = snapshot, streams, clock
+        self._meter = LoopMeter(clock)
+        self._paused_ns: int | None = None
+        self._resumed_ns = 0
+
+    def results(self) -> Iterator[Result]:
+        """Run: one result a frame, published already, until the source ends or `Controls.quit`.
+
+        Raises what the source, the detector or a sink raised, after every result that came before it.
+        """
+        lanes = Lanes(self._source, self._detector, self._streams, self._clock)
+        try:
+            while not self.controls.quitting:
+                if self._pausing():
+                    time.sleep(POLL_S)
+                    continue
+                try:
+                    job = lanes.take(POLL_S)
+                except TimeoutError:
+                    self._wait(lanes)
+                    continue
+                except Closed:
+                    break
+                if self._source.info.live and job.frame.captured_ns < self._resumed_ns:
+                    continue  # from before a pause: shown now, it would pass for live
+                yield self._publish(job)
+        finally:
+            lanes.stop()
+
+    def summary(self) -> Summary:
+        """What the run did so far."""
+        return self._meter.summary()
+
+    def _publish(self, job: Job) -> Result:
+        detector = job.detector
+        assert detector is not None
+        frame, now = job.frame, self._clock
+        began = now()
+        detections = detector.decode(job.raw)
+        decoded = now()
+        if self._tracker is not None:
+            detections = self._tracker.update(detections, frame.captured_ns)
+        tracked = now()
+        times = StageTimes(
+            capture=job.capture_ns,
+            wait=began - job.arrived_ns - job.preprocess_ns - job.infer_ns,
+            preprocess=job.preprocess_ns,
+            infer=job.infer_ns,
+            decode=decoded - began,
+            track=tracked - decoded,
+        )
+        result = Result(frame, detections, times, detector.name, detector.classes)
+        status = self._status("running", detector.name)
+        picture: NDArray[np.uint8] | None = None
+        wants_snapshot = self._snapshot is not None and self.controls.take_snapshot_request()
+        if self._renderer is not None and (wants_snapshot or any(sink.wants_picture for sink in self._sinks)):
+            picture = self._renderer.draw(result, status)
+            result = replace(result, times=replace(times, render=now() - tracked))
+        drawn = now()
+        for sink in self._sinks:
+            sink.publish(result, picture, status)
+        if wants_snapshot and self._snapshot is not None and picture is not None:
+            self._snapshot(picture, result)
+        if self._sinks:
+            result = replace(result, times=replace(result.times, publish=now() - drawn))
+        self._meter.record(result)
+        return result
+
+    def _wait(self, lanes: Lanes) -> None:
+        """No result for a moment: say so if it is the source's doing."""
+        info = self._source.info
+        if not info.live:
+            return
+        patience_s = max(LOST_AFTER_S, 3 / info.fps if info.fps else 0)
+        silent_s = (self._clock() - lanes.arrived_ns) / 1e9
+        if silent_s < patience_s and self._source.trouble is None:
+            return
+        detail = self._source.trouble or f"{info.name} gave no frame for {silent_s:.0f} s"
+        status = replace(self._status("lost", self._detector.name, detail), age_ms=silent_s * 1e3)
+        for sink in self._sinks:
+            sink.notice(status)
+
+    def _pausing(self) -> bool:
+        """Keep time and sinks right while paused; whether the loop is to stand still."""
+        if self.controls.paused:
+            self._paused_ns = self._paused_ns or self._clock()
+            status = self._status("paused", self._detector.name)
+            for sink in self._sinks:
+                sink.notice(status)
+            return True
+        if self._paused_ns is not None:
+            self._resumed_ns = self._clock()
+            self._meter.skip_idle(self._resumed_ns - self._paused_ns)
+            self._paused_ns = None
+        return False
+
+    def _status(self, state: str, model: str, detail: str = "") -> Status:
+        meter = self._meter
+        return Status(
+            state=state,
+            detail=detail,
+            fps=meter.fps,
+            infer_ms=meter.infer_ms,
+            age_ms=meter.age_ms,
+            dropped=meter.dropped,
+            frames=meter.frames,
+            model=model,
+            source=self._source.info.name,
+        )
+
+
+def run(source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1) -> Iterator[Result]:
+    """Results of ``detector`` on the frames of ``source``, one a frame: newest first in line where live, all of a file.
+
+    Leaving the loop early stops its threads; the source stays the caller's to close.
+    """
+    return Pipeline(source, detector, tracker=tracker, streams=streams).results()

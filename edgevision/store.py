@@ -1,0 +1,182 @@
+"""Where models are found, and how one becomes a detector.
+
+A model is a folder with ``model.onnx`` and ``model.toml``, named on the search path; or an .onnx file, with a
+``NAME.toml`` or ``model.toml`` beside it, or with metadata that says how to feed it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgevision.decode import FAMILIES, recognise
+from edgevision.detector import OnnxDetector
+from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.manifest import Manifest, manifest_from, read_manifest
+from edgevision.session import Session, default_threads
+
+DEFAULT_MODEL = "person"
+_PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin"}
+MOST_BYTES = 2 << 30
+"""A protobuf cannot be larger, so neither can an ONNX file without external data."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoredModel:
+    """A model on disk, its manifest read, its graph not yet loaded."""
+
+    path: Path
+    manifest: Manifest | None
+    """None where only the graph's own metadata can tell."""
+
+
+def search_path() -> list[Path]:
+    """Folders that hold models, first match wins: $EDGEVISION_MODELS, ./models, the user's, the bundled."""
+    places = [Path(p) for p in os.environ.get("EDGEVISION_MODELS", "").split(os.pathsep) if p]
+    places.append(Path("models"))
+    places.append(user_data_folder() / "models")
+    here = Path(__file__).resolve().parent
+    # In a checkout the bundled models stand at the top; a wheel carries them inside the package.
+    places.extend([here / "bundled_models", here.parent / "models"])
+    return places
+
+
+def user_data_folder() -> Path:
+    """Where this user's models and settings are kept, by each platform's custom. Not created here."""
+    if sys.platform == "win32":
+        return Path(os.environ.get("LOCALAPPDATA", Path.home() / "AppData" / "Local")) / "edgevision"
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Application Support" / "edgevision"
+    return Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share") / "edgevision"
+
+
+def stored_names() -> list[str]:
+    """Names of all models on the search path."""
+    return sorted({folder.name for folder in _folders()})
+
+
+def _folders() -> Iterator[Path]:
+    for place in search_path():
+        if place.is_dir():
+            yield from (f for f in sorted(place.iterdir()) if (f / "model.toml").is_file())
+
+
+def find_model(model: str | Path) -> StoredModel:
+    """A model by name or path. Raises `ModelNotFound`, and `ModelInvalid` for a manifest that is wrong."""
+    text = str(model)
+    path = Path(text).expanduser()
+    if path.suffix.lower() in _PICKLES:
+        raise ModelInvalid(
+            f"{path}: a {path.suffix} file is a pickle, which is code and never run here; export to ONNX"
+        )
+    if path.suffix.lower() == ".onnx" or "/" in text or os.sep in text:
+        return _at(path)
+    for folder in _folders():
+        if folder.name == text:
+            return _at(folder)
+    if path.is_dir():
+        return _at(path)
+    known = ", ".join(stored_names()) or "none"
+    raise ModelNotFound(f"no model named {text!r}; known are {known}, or give the path of an .onnx file")
+
+
+def _at(path: Path) -> StoredModel:
+    if path.is_dir():
+        manifest = read_manifest(path / "model.toml")
+        return StoredModel(path / manifest.file, manifest)
+    if not path.exists():
+        raise ModelNotFound(f"{path}: no such file")
+    own = path.with_suffix(".toml")
+    if own.is_file():
+        return StoredModel(path, read_manifest(own))
+    shared = path.parent / "model.toml"
+    if shared.is_file():
+        manifest = read_manifest(shared)
+        if manifest.file == path.name:
+            return StoredModel(path, manifest)
+    return StoredModel(path, None)
+
+
+def load_detector(
+    model: str | Path = DEFAULT_MODEL,
+    *,
+    min_score: float | None = None,
+    iou_threshold: float | None = None,
+    only_classes: Collection[str] | None = None,
+    side_px: int | None = None,
+    threads: int | None = None,
+    lanes: int = 1,
+) -> OnnxDetector:
+    """Load a model by name (``"person"``) or path (``"best.onnx"``), ready and warm.
+
+    ``min_score`` and ``iou_threshold`` default to the model's own; ``only_classes`` are names; ``side_px`` sets the
+    input size of a graph that leaves it open; ``threads`` each for ``lanes`` frames at once. Raises `ModelNotFound`,
+    `ModelInvalid` and `UsageError`.
+    """
+    if lanes < 1 or (threads is not None and threads < 1):
+        raise UsageError(f"expected at least 1 thread and 1 stream, got {threads} and {lanes}")
+    stored = find_model(model)
+    graph = _read(stored)
+    count = threads if threads is not None else (default_threads() if lanes == 1 else 1)
+    session = Session(graph, str(stored.path), count, lanes)
+    manifest = stored.manifest or _from_metadata(stored.path, session)
+    manifest = _resized(manifest, session, side_px)
+    detector = OnnxDetector(
+        manifest, session, min_score=min_score, iou_threshold=iou_threshold, only_classes=only_classes
+    )
+    detector.warm_up()
+    return detector
+
+
+def _read(stored: StoredModel) -> bytes:
+    try:
+        if stored.path.stat().st_size > MOST_BYTES:
+            raise ModelInvalid(f"{stored.path}: expected an ONNX file of under 2 GiB")
+        graph = stored.path.read_bytes()
+    except FileNotFoundError:
+        raise ModelNotFound(f"{stored.path}: no such file") from None
+    except OSError as exc:
+        raise ModelInvalid(f"{stored.path}: cannot be read: {exc.strerror or exc}") from exc
+    wanted = stored.manifest.sha256 if stored.manifest else None
+    if wanted is not None:
+        found = hashlib.sha256(graph).hexdigest()
+        if found != wanted:
+            raise ModelInvalid(
+                f"{stored.path}: its SHA-256 is {found[:12]}…, its manifest says {wanted[:12]}…: damaged, or changed "
+                "without its manifest; restore the file or correct sha256"
+            )
+    return graph
+
+
+def _from_metadata(path: Path, session: Session) -> Manifest:
+    values = recognise(session)
+    if values is None:
+        outputs = "; ".join(str(o) for o in session.outputs)
+        raise ModelInvalid(
+            f"{path}: carries no metadata that says how to feed it (input {session.inputs[0]}; outputs {outputs}). "
+            f"Put a {path.stem}.toml beside it with family ({', '.join(sorted(FAMILIES))}), classes and [input]"
+        )
+    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.stem.lower()).lstrip("._-") or "model"
+    return manifest_from({"name": name, **values}, f"{path} (metadata)")
+
+
+def _resized(manifest: Manifest, session: Session, side_px: int | None) -> Manifest:
+    """The manifest with another input size, where the graph leaves its size open."""
+    if side_px is None:
+        return manifest
+    recipe = manifest.input
+    if side_px == recipe.width_px == recipe.height_px:
+        return manifest
+    spatial = session.inputs[0].shape[2:4] if recipe.layout == "nchw" else session.inputs[0].shape[1:3]
+    if any(side is not None for side in spatial):
+        raise UsageError(
+            f"{manifest.label} takes {recipe.width_px}×{recipe.height_px} px only, not {side_px}: "
+            "its graph fixes the size"
+        )
+    if side_px < 32 or side_px % 32:
+        raise UsageError(f"input size: expected a multiple of 32 px, got {side_px}")
+    return manifest.model_copy(update={"input": recipe.model_copy(update={"width_px": side_px, "height_px": side_px})})
