@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import accumulate
 
 import psutil
 
@@ -43,11 +44,7 @@ class Histogram:
         if self.count == 0:
             return math.nan
         rank = max(1, math.ceil(self.count * percent / 100))
-        seen = 0
-        for place, n in enumerate(self._counts):
-            seen += n
-            if seen >= rank:
-                break
+        place = next(k for k, seen in enumerate(accumulate(self._counts)) if seen >= rank)
         if place == 0:
             return min(_BASE_NS / 2, self._largest_ns) / 1e6
         middle_ns = _BASE_NS * math.exp((place - 0.5) * _GROWTH)

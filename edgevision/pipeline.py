@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.controls import Controls
+from edgevision.frame import Frame
 from edgevision.lanes import Job, Lanes, as_staged
 from edgevision.meter import LoopMeter, Summary
 from edgevision.result import Result, StageTimes
@@ -38,6 +39,7 @@ class Pipeline:
         detector: Detector,
         *,
         tracker: Tracker | None = None,
+        min_score: float = 0.0,
         renderer: Renderer | None = None,
         sinks: Sequence[Sink] = (),
         controls: Controls | None = None,
@@ -45,12 +47,15 @@ class Pipeline:
         streams: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """``streams`` frames are inferred at once; ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
+        """``min_score`` is applied after the tracker, which follows an object half hidden by its doubtful boxes too.
+
+        ``streams`` frames are inferred at once; ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
 
         A ``renderer`` is needed where a sink wants pictures. The parts stay the caller's to close.
         """
         self._source, self._detector = source, as_staged(detector)
         self._tracker, self._renderer, self._sinks = tracker, renderer, tuple(sinks)
+        self._min_score = min_score
         self.controls = controls or Controls()
         self._snapshot, self._streams, self._clock = snapshot, streams, clock
         self._meter = LoopMeter(clock)
@@ -93,7 +98,8 @@ class Pipeline:
         detections = detector.decode(job.raw)
         decoded = now()
         if self._tracker is not None:
-            detections = self._tracker.update(detections, frame.captured_ns)
+            detections = self._tracker.update(detections, _moment_ns(frame))
+            detections = detections.select(detections.scores >= self._min_score)
         tracked = now()
         times = StageTimes(
             capture=job.capture_ns,
@@ -113,10 +119,9 @@ class Pipeline:
         drawn = now()
         for sink in self._sinks:
             sink.publish(result, picture, status)
+            result = replace(result, times=replace(result.times, publish=now() - drawn))
         if wants_snapshot and self._snapshot is not None and picture is not None:
             self._snapshot(picture, result)
-        if self._sinks:
-            result = replace(result, times=replace(result.times, publish=now() - drawn))
         self._meter.record(result)
         return result
 
@@ -161,6 +166,12 @@ class Pipeline:
             model=model,
             source=self._source.info.name,
         )
+
+
+def _moment_ns(frame: Frame) -> int:
+    """When the frame happened, for a tracker: a file is read faster than it was filmed."""
+    info = frame.source
+    return frame.captured_ns if info.live or not info.fps else round(frame.index * 1e9 / info.fps)
 
 
 def run(source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1) -> Iterator[Result]:

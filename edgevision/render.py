@@ -41,7 +41,7 @@ _PALETTE: tuple[Colour, ...] = (
     (200, 200, 215),
 )
 _WHITE: Colour = (255, 255, 255)
-_BLACK: Colour = (16, 16, 16)
+_BLACK: Colour = (0, 0, 0)
 _GREY: Colour = (176, 176, 176)
 _STATE_COLOURS: dict[str, Colour] = {
     "running": (90, 220, 80),
@@ -65,9 +65,10 @@ def class_colour(class_id: int) -> Colour:
 
 
 def contrasting(colour: Colour) -> Colour:
-    """Black or white, whichever reads better on ``colour`` (WCAG 2 relative luminance)."""
-    blue, green, red = ((c / 255) ** 2.2 for c in colour)
-    return _BLACK if 0.2126 * red + 0.7152 * green + 0.0722 * blue > 0.179 else _WHITE
+    """Black or white, whichever reads better on ``colour`` (WCAG 2 contrast: never under 4.5)."""
+    blue, green, red = (v / 12.92 if v <= 0.03928 else ((v + 0.055) / 1.055) ** 2.4 for v in (c / 255 for c in colour))
+    luminance = 0.2126 * red + 0.7152 * green + 0.0722 * blue
+    return _BLACK if luminance > 0.179 else _WHITE
 
 
 class Renderer:

@@ -25,7 +25,8 @@ Rows = NDArray[np.intp]
 _SECOND_NS = 1_000_000_000
 _LOW_COST_LIMIT = 0.5
 _UNCONFIRMED_COST_LIMIT = 0.7
-_DUPLICATE_IOU = 0.85
+_DUPLICATE_IOU = 0.95
+_LEAST_BUFFER_FRAMES = 2
 # A pair exactly at its limit still counts for something.
 _LEAST_GAIN = 1e-4
 # No picture is this large: a corner beyond it, like one that is no number, is a detector's fault and is not tracked.
@@ -91,7 +92,8 @@ class ByteTracker:
     stays at -1 unless it continues one.
 
     Identities count from 1, are unique among all classes until `reset`, and are spent only on confirmed tracks. A
-    track keeps its class. Frames further apart than ``buffer_s`` cannot be linked: everything is forgotten.
+    track keeps its class. An object unseen for longer than ``buffer_s`` (at least two frame periods) is forgotten, so
+    frames further apart than that cannot be linked.
     Memory and time are bounded by the detections of ``buffer_s``.
 
     Where it differs from supervision's `ByteTrack`, which agrees with it otherwise (tests/test_track_parity.py):
@@ -101,7 +103,6 @@ class ByteTracker:
     * An identity goes to the very detection that was matched; there, to one that overlaps the filtered box.
     * An unconfirmed track is predicted like any other. There, it is not, so that its velocity is learnt later.
     * A lost track is forgotten after ``buffer_s``. There, it lives two frames longer than asked.
-    * Duplicates: a lost and a seen track are one from an IoU of 0.85, as published; there from 0.95.
 
     ``frame_rate_fps`` is the source's nominal rate: the unit in which the filter's noise is meant. ``match_cost_limit``
     is the paper's matching threshold: the greatest 1 - overlap × score of a pair.
@@ -136,7 +137,8 @@ class ByteTracker:
         self._period_ns = _SECOND_NS / frame_rate_fps
         self._high_score, self._new_score, self._low_score = high_score, new_score, low_score
         self._match_cost_limit = match_cost_limit
-        self._buffer_ns = round(buffer_s * _SECOND_NS)
+        # Two neighbouring frames of a slow source are always within reach of each other.
+        self._buffer_ns = round(max(buffer_s * _SECOND_NS, _LEAST_BUFFER_FRAMES * self._period_ns))
         self._min_hits = min_hits
         self.reset()
 

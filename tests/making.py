@@ -131,7 +131,7 @@ class FakeClock:
 
 
 class ListSource(ContextManaged):
-    """A source of given pictures. A live one waits for ``gate`` before each, so that a test decides when frames come."""
+    """A source of given pictures. With ``gate``, each waits for it: the test decides when frames come."""
 
     def __init__(
         self,

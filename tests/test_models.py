@@ -17,7 +17,7 @@ from tests.making import blob_frame_pixels, blob_model, constant_model, ultralyt
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
-@pytest.fixture()
+@pytest.fixture
 def blobs(tmp_path):
     return blob_model(tmp_path / "blobs")
 
@@ -47,7 +47,7 @@ def test_thresholds_and_classes(blobs):
     assert len(load_detector(blobs, min_score=0.2, only_classes=["blob"]).detect(pixels)) == 1
     with pytest.raises(UsageError, match="blobs@1 has no class 'cat'; it has blob"):
         load_detector(blobs, only_classes=["cat"])
-    with pytest.raises(UsageError, match="expected a number from 0 to 1, got 1.5"):
+    with pytest.raises(UsageError, match=r"expected a number from 0 to 1, got 1\.5"):
         load_detector(blobs, min_score=1.5)
 
 

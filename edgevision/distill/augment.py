@@ -31,7 +31,7 @@ def place(
     ``corner`` is where the image's top-left comes to lie, in canvas pixels.
     """
     x1, y1, x2, y2 = window
-    height, width = image.shape[:2]
+    width = image.shape[1]
     sx, sy = scale_xy
     matrix = np.array([[sx, 0, corner[0] - x1], [0, sy, corner[1] - y1]], np.float32)
     if mirror:
@@ -111,22 +111,23 @@ def relight(image: Image, rng: np.random.Generator) -> Image:
     gain = rng.uniform(0.75, 1.25) * (1 + rng.uniform(-0.12, 0.12, 3))
     shift = rng.uniform(-0.1, 0.1)
     table = np.clip((ramp[:, None] * gain + shift) * 255, 0, 255).astype(np.uint8)
-    image = cv2.LUT(image, table[None])
+    lit: cv2.typing.MatLike = cv2.LUT(image, table[None])
     pick = rng.random()
     if pick < 0.10:
-        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
-        image = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
+        grey = cv2.cvtColor(lit, cv2.COLOR_BGR2GRAY)
+        lit = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
     elif pick < 0.30:
         amount = rng.uniform(0.3, 1.6)
-        grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
-        image = cv2.addWeighted(image, amount, grey, 1 - amount, 0)
+        grey = cv2.cvtColor(cv2.cvtColor(lit, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
+        lit = cv2.addWeighted(lit, amount, grey, 1 - amount, 0)
     pick = rng.random()
     if pick < 0.06:
-        image = cv2.GaussianBlur(image, (0, 0), rng.uniform(0.4, 1.2))
+        lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.4, 1.2))
     elif pick < 0.12:
-        noise = rng.normal(0, rng.uniform(2, 9), image.shape).astype(np.int16)
-        image = np.clip(image + noise, 0, 255).astype(np.uint8)
+        noise = rng.normal(0, rng.uniform(2, 9), lit.shape).astype(np.int16)
+        lit = np.clip(lit + noise, 0, 255).astype(np.uint8)
     elif pick < 0.20:
-        packed = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))])[1]
-        image = cv2.imdecode(packed, cv2.IMREAD_COLOR)
-    return image
+        packed = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))])[1]
+        decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
+        lit = lit if decoded is None else decoded
+    return np.asarray(lit, np.uint8)

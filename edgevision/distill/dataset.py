@@ -46,7 +46,7 @@ class PictureStore:
         kept: dict[str, Labels] = {}
         left_out = 0
         at = 0
-        with open(folder / "pixels.bin", "wb") as file:
+        with (folder / "pixels.bin").open("wb") as file:
             for name, path, labels in pictures:
                 image = cv2.imread(str(path), cv2.IMREAD_COLOR)
                 if image is None:
@@ -63,7 +63,7 @@ class PictureStore:
                 shapes.append((image.shape[0], image.shape[1]))
                 starts.append(at)
                 at += image.size
-        np.savez(folder / "labels.npz", **kept)
+        np.savez(folder / "labels.npz", allow_pickle=False, **kept)
         (folder / "index.json").write_text(json.dumps({"names": names, "shapes": shapes, "starts": starts}))
         return left_out
 

@@ -64,7 +64,7 @@ def assign(
     Gives class targets (B, A, C) in 0-1, the label index of each cell (B, A), and a mask (B, A) of cells
     whose class loss counts.
     """
-    batch, cells, classes = probabilities.shape
+    cells, classes = probabilities.shape[1:]
     labels = truth[..., 0].long()
     valid = (labels >= 0) & (truth[..., 5] > 0)
     corners = truth[..., 1:5]

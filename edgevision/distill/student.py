@@ -72,7 +72,8 @@ class Student(nn.Module):
         self.heads = nn.ModuleList(ConvBlock(neck, neck) for _ in STRIDES)
         self.predictions = nn.ModuleList(nn.Conv2d(neck, 4 + shape.classes, 1) for _ in STRIDES)
         for prediction in self.predictions:
-            assert isinstance(prediction, nn.Conv2d) and prediction.bias is not None
+            assert isinstance(prediction, nn.Conv2d)
+            assert prediction.bias is not None
             nn.init.normal_(prediction.weight, std=0.01)
             nn.init.constant_(prediction.bias[:4], 1.5)
             # Prior probability 0.01, so that the first steps are not all background loss

@@ -143,7 +143,7 @@ def train(recipe: Recipe, data: Path, validation: Path, run: Path, workers: int 
         row = _epoch(model, average, optimiser, loader, recipe, epoch, steps, side)
         if (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == recipe.epochs:
             row["ap50"] = validate(average.model, held, side)
-        with open(run / "log.jsonl", "a") as log:
+        with (run / "log.jsonl").open("a") as log:
             log.write(json.dumps(row) + "\n")
         state = {
             "model": model.state_dict(),

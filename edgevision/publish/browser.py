@@ -88,6 +88,8 @@ class BrowserSink(ContextManaged):
                 # Due times run on a grid, so that a camera's jitter does not cost every second frame.
                 self._due_s = max(self._due_s, now_s - every_s) + every_s
                 self._number += 1
+            elif self._watching == 0 and now_s >= self._wanted_until_s:
+                self._number += 1  # What was encoded for the last client is old: the next one gets this.
         if picture is not None:
             self._tell()
 
@@ -96,7 +98,7 @@ class BrowserSink(ContextManaged):
         with self._lock:
             now_s = self._heard_s = self._now_s()
             before, self._status = self._status, status
-            if status.state == "running":
+            if status.state in ("running", "ended"):  # The page says in its own words that it is over.
                 return
             changed = status.state != before.state or status.detail != before.detail or not self._overlaid
             if not changed and not (status.state == "lost" and now_s - self._noticed_s >= _OVERLAY_EVERY_S):
@@ -111,9 +113,8 @@ class BrowserSink(ContextManaged):
             if self._closed:
                 return
             self._closed = True
-            # Whoever still watches is told so; nothing is drawn for it, as the page says it in its own words.
-            self._status = replace(self._status, state="ended")
-            self._picture = self._result = None
+            if self._status.state != "ended":
+                self._status = replace(self._status, state="ended", detail="")
             self._encoded = None
         self._tell()
 

@@ -78,7 +78,8 @@ class WindowSink(ContextManaged):
     """Shows every result in a window. Keys: q or Esc quits, space pauses, s saves a snapshot; closing it quits.
 
     Must be made, used and closed in one thread (the main one: macOS allows no other).
-    Raises `SinkError` on construction where no window can be opened.
+    Raises `SinkError` on construction where no window can be opened. ``probe=False`` spares the child process that
+    tries it, where `why_no_window` was asked a moment ago.
     """
 
     def __init__(
@@ -86,9 +87,10 @@ class WindowSink(ContextManaged):
         controls: Controls,
         title: str = "edgevision",
         *,
+        probe: bool = True,
         now_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        reason = why_no_window()
+        reason = why_no_window(probe=probe)
         if reason is not None:
             raise SinkError(reason)
         # Qt in OpenCV's wheels complains about fonts it does not need; a fault of ours would not come this way.

@@ -109,9 +109,7 @@ def build() -> tuple[Path, Path]:
     run(tool("depmod") or "depmod", "-b", str(unpacked), release)
     order: list[str] = []
     for module in MODULES:
-        shown = run(
-            tool("modprobe") or "modprobe", "-d", str(unpacked), "-S", release, "--show-depends", module
-        )
+        shown = run(tool("modprobe") or "modprobe", "-d", str(unpacked), "-S", release, "--show-depends", module)
         for line in shown.splitlines():
             path = Path(line.split()[1])
             if line.startswith("insmod") and path.name not in order:

@@ -1,0 +1,51 @@
+"""The command line: one file a command. Nothing heavy is imported until a command runs."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from edgevision.cli.doctor import doctor
+from edgevision.cli.run import run
+
+app = typer.Typer(
+    name="edgevision",
+    help="Real-time vision: a camera frame goes in, boxes come out, more than 30 times a second.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(run)
+app.command()(doctor)
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        from edgevision import __version__
+
+        typer.echo(f"edgevision {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True)
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Entry point: runs a command; an error of ours is one line on stderr and an exit code that is not 0."""
+    from edgevision.errors import EdgeVisionError
+
+    try:
+        app()
+    except EdgeVisionError as exc:
+        typer.echo(f"edgevision: {' '.join(str(exc).split())}", err=True)
+        sys.exit(exc.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)

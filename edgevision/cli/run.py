@@ -1,0 +1,197 @@
+"""``edgevision run``: wire a source, a detector and sinks together, and run the loop."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from contextlib import ExitStack
+
+    from edgevision.controls import Controls
+    from edgevision.stages import Sink, Source
+
+
+class Display(StrEnum):
+    AUTO = "auto"
+    WINDOW = "window"
+    BROWSER = "browser"
+    NONE = "none"
+
+
+_SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
+_SEEN, _DETECTION, _OUTPUT, _CAMERA, _SPEED = "Display", "Detection", "Output", "Camera", "Speed"
+
+
+def run(
+    source: Annotated[
+        str | None, typer.Option(help=f"{_SOURCE}. By default the first camera found, else the built-in scene.")
+    ] = None,
+    model: Annotated[str, typer.Option(help="A model's name or the path of an .onnx file.")] = "person",
+    conf: Annotated[
+        float | None, typer.Option(help="Least score, 0-1. By default the model's own.", rich_help_panel=_DETECTION)
+    ] = None,
+    iou: Annotated[
+        float | None, typer.Option(help="Overlap over which the lesser box goes, 0-1.", rich_help_panel=_DETECTION)
+    ] = None,
+    classes: Annotated[
+        str | None, typer.Option(help="Only these classes, with commas between.", rich_help_panel=_DETECTION)
+    ] = None,
+    imgsz: Annotated[
+        int | None,
+        typer.Option(help="Input side in px, where the model leaves it open.", rich_help_panel=_DETECTION),
+    ] = None,
+    track: Annotated[
+        bool, typer.Option("--track/--no-track", help="Follow objects over time.", rich_help_panel=_DETECTION)
+    ] = False,
+    display: Annotated[
+        Display, typer.Option(help="auto: a window where there is a screen, else a page.", rich_help_panel=_SEEN)
+    ] = Display.AUTO,
+    host: Annotated[str, typer.Option(help="Address of the page.", rich_help_panel=_SEEN)] = "127.0.0.1",
+    port: Annotated[
+        int | None, typer.Option(help="Port of the page; by default 8080 or the next free.", rich_help_panel=_SEEN)
+    ] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Write the drawn video to this file.", rich_help_panel=_OUTPUT)
+    ] = None,
+    json_: Annotated[
+        str | None, typer.Option("--json", help="Write JSON lines to this file, or - .", rich_help_panel=_OUTPUT)
+    ] = None,
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None,
+    duration: Annotated[float | None, typer.Option(min=0, help="Stop after so many seconds.")] = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, max=256, help="Threads for one inference.", rich_help_panel=_SPEED)
+    ] = None,
+    streams: Annotated[
+        int | None,
+        typer.Option(min=1, max=64, help="Frames inferred at once. By default 1 when live.", rich_help_panel=_SPEED),
+    ] = None,
+    width: Annotated[int | None, typer.Option(min=1, help="Ask the camera for it.", rich_help_panel=_CAMERA)] = None,
+    height: Annotated[int | None, typer.Option(min=1, help="Ask the camera for it.", rich_help_panel=_CAMERA)] = None,
+    fps: Annotated[
+        float | None,
+        typer.Option(min=0.01, help="Ask the camera for it; play a file at it.", rich_help_panel=_CAMERA),
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
+) -> None:
+    """Run a detector on a camera, a stream or files, and show or write what it finds.
+
+    Keys in window and page: q or Esc quits, space pauses, s saves a snapshot.
+    """
+    from contextlib import ExitStack
+
+    from edgevision.cli.loop import announce, configure_logging, run_loop
+    from edgevision.controls import Controls
+
+    configure_logging(verbose)
+    chosen, why = _choose_display(display)
+    controls = Controls()
+    with ExitStack() as stack:
+        sinks: list[Sink] = []
+        # What can be refused without a camera or a model is refused first.
+        _add_files(stack, sinks, save, json_, controls)
+        opened = stack.enter_context(_open(source, width, height, fps))
+        lanes = streams or _default_streams(opened)
+
+        from edgevision.pipeline import Pipeline
+        from edgevision.publish.snapshot import SnapshotWriter
+        from edgevision.render import Renderer
+        from edgevision.store import load_detector
+
+        names = [c.strip() for c in classes.split(",") if c.strip()] if classes else None
+        detector = load_detector(
+            model, min_score=conf, iou_threshold=iou, only_classes=names, side_px=imgsz, threads=threads, lanes=lanes
+        )
+        min_score = detector.min_score
+        announce(f"{detector.name} on {opened.info.name}, {_size(opened)}")
+        tracker = None
+        if track:
+            from edgevision.track import ByteTracker
+
+            # Thresholds as ByteTrack's reference derives them from its one.
+            doubtful = detector.min_score = min(0.1, min_score)
+            sure = min(1.0, min_score + 0.1)
+            tracker = ByteTracker(
+                opened.info.fps or 30.0, high_score=min_score, new_score=sure, low_score=doubtful
+            )
+        if chosen is Display.WINDOW:
+            from edgevision.publish.window import WindowSink
+
+            sinks.insert(0, stack.enter_context(WindowSink(controls)))
+        elif chosen is Display.BROWSER:
+            from edgevision.publish.browser import BrowserSink
+            from edgevision.web import LivePage
+
+            browser = stack.enter_context(BrowserSink())
+            page = stack.enter_context(LivePage(browser, controls, host=host, port=port))
+            announce(f"{why}live page at {page.url}")
+            sinks.insert(0, browser)
+        writer = SnapshotWriter()
+        pipeline = Pipeline(
+            opened,
+            detector,
+            tracker=tracker,
+            min_score=min_score,
+            renderer=Renderer(),
+            sinks=sinks,
+            controls=controls,
+            snapshot=lambda picture, result: announce(f"snapshot saved: {writer.write(picture, result)}"),
+            streams=lanes,
+        )
+        run_loop(pipeline, frames, duration)
+
+
+def _choose_display(asked: Display) -> tuple[Display, str]:
+    """Window, page or nothing; and, where it was not asked for by name, why."""
+    if asked is not Display.AUTO:
+        return asked, ""
+    from edgevision.publish.window import why_no_window
+
+    reason = why_no_window()
+    if reason is None:
+        return Display.WINDOW, ""
+    return Display.BROWSER, f"{reason.split(':', 1)[0]}; "
+
+
+def _add_files(stack: ExitStack, sinks: list[Sink], save: Path | None, json_: str | None, controls: Controls) -> None:
+    if save is not None:
+        from edgevision.publish.video_file import VideoFileSink
+
+        sinks.append(stack.enter_context(VideoFileSink(save)))
+    if json_ is not None:
+        from edgevision.publish.json_lines import JsonLinesSink
+
+        # Last, so that the publish time it writes covers the others.
+        sinks.append(stack.enter_context(JsonLinesSink(json_, controls)))
+
+
+def _open(source: str | None, width: int | None, height: int | None, fps: float | None) -> Source:
+    from edgevision.capture import open_source
+    from edgevision.cli.loop import announce
+
+    if source is None:
+        from edgevision.capture import first_camera
+
+        source = first_camera()
+        if source is None:
+            source = "scene://"
+            announce("no camera found (`edgevision doctor` looks closer): showing the built-in scene")
+    return open_source(source, width_px=width, height_px=height, fps=fps)
+
+
+def _default_streams(source: Source) -> int:
+    """One when live, for the least age; a file is done sooner with a stream a core."""
+    if source.info.live:
+        return 1
+    from edgevision.session import usable_cores
+
+    return min(4, usable_cores())
+
+
+def _size(source: Source) -> str:
+    info = source.info
+    rate = f" at {info.fps:g} fps" if info.fps else ""
+    return f"{info.width_px}×{info.height_px}{rate}"
