@@ -77,8 +77,9 @@ class Lanes:
         self._source = source
         self._live = source.info.live
         self._clock = clock
-        self.detector = detector
-        """Serves frames from the next preparation on; assigning another is the whole exchange."""
+        self._detector = detector
+        self._fallback: StagedDetector | None = None
+        self._on_failure: Callable[[BaseException], None] | None = None
         self.arrived_ns = clock()
         """When the newest frame came from the source."""
         self._stopping = False
@@ -97,6 +98,34 @@ class Lanes:
         ]
         for thread in self._threads:
             thread.start()
+
+    @property
+    def detector(self) -> StagedDetector:
+        """Serves frames from the next preparation on."""
+        return self._detector
+
+    def exchange(
+        self,
+        detector: StagedDetector,
+        fallback: StagedDetector | None = None,
+        on_failure: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Let another detector serve, between two frames. A frame keeps the one it was prepared by.
+
+        While there is a ``fallback``, a frame on which ``detector`` fails is done again by that, and ``on_failure`` is
+        told: no frame goes without a result.
+        """
+        self._fallback, self._on_failure = fallback, on_failure
+        self._detector = detector
+
+    def rescue(self, job: Job, error: BaseException, lane: int = 0) -> None:
+        """Have the fallback infer a job whose detector failed. Raises ``error`` where there is none."""
+        fallback, told = self._fallback, self._on_failure
+        if fallback is None or fallback is job.detector:
+            raise error
+        if told is not None:
+            told(error)
+        self._infer(job, fallback, lane)
 
     def take(self, timeout_s: float) -> Job:
         """The next frame's job, inferred. Raises TimeoutError, `Closed` at the end, and what a thread died of."""
@@ -143,17 +172,26 @@ class Lanes:
                 job = Job(frame, now, now - asked)
                 if not self._live:
                     # Ahead of the lanes, in this thread: a lane then does nothing but run the network.
-                    self._prepare(job)
+                    self._prepare(job, self._detector)
                 self._slot.put(job)
         except BaseException as exc:  # handed to the reader of the results, who raises it
             error = exc
         self._slot.close(error)
 
-    def _prepare(self, job: Job) -> None:
+    def _prepare(self, job: Job, detector: StagedDetector) -> None:
         began = self._clock()
-        job.detector = self.detector
-        job.prepared = job.detector.prepare(job.frame.pixels)
+        job.detector = detector
+        job.prepared = detector.prepare(job.frame.pixels)
         job.preprocess_ns = self._clock() - began
+
+    def _infer(self, job: Job, detector: StagedDetector, lane: int) -> None:
+        if job.detector is not detector:
+            self._prepare(job, detector)
+        began = self._clock()
+        # A model swapped in may have been loaded with fewer sessions than there are lanes.
+        job.raw = detector.infer(job.prepared, lane % detector.lanes)
+        job.infer_ns = self._clock() - began
+        job.prepared = None
 
     def _run_lane(self, lane: int) -> None:
         while True:
@@ -167,18 +205,18 @@ class Lanes:
                 number = self._taken
                 self._taken += 1
             try:
-                if job.detector is None:
-                    self._prepare(job)
-                assert job.detector is not None
-                began = self._clock()
-                job.raw = job.detector.infer(job.prepared, lane)
-                job.infer_ns = self._clock() - began
-                job.prepared = None
+                self._serve(job, lane)
             except BaseException as exc:
                 job.error = exc
             with self._ready:
                 self._done[number] = job
                 self._ready.notify()
+
+    def _serve(self, job: Job, lane: int) -> None:
+        try:
+            self._infer(job, job.detector or self._detector, lane)
+        except Exception as exc:
+            self.rescue(job, exc, lane)
 
     def _finish(self, error: BaseException | None) -> None:
         with self._ready:

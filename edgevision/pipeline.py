@@ -11,12 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.controls import Controls
+from edgevision.detections import Detections
 from edgevision.frame import Frame
 from edgevision.lanes import Job, Lanes, as_staged
 from edgevision.meter import LoopMeter, Summary
 from edgevision.result import Result, StageTimes
 from edgevision.slot import Closed
-from edgevision.stages import Detector, Sink, Source, Status, Tracker
+from edgevision.stages import Detector, Sink, Source, StagedDetector, Status, Tracker
 
 LOST_AFTER_S = 1.5
 """A live source that gave no frame for so long (or three of its periods) is called lost."""
@@ -59,6 +60,9 @@ class Pipeline:
         self.controls = controls or Controls()
         self._snapshot, self._streams, self._clock = snapshot, streams, clock
         self._meter = LoopMeter(clock)
+        self._lanes: Lanes | None = None
+        self._served: StagedDetector | None = None
+        self._observers: tuple[Callable[[Result], None], ...] = ()
         self._paused_ns: int | None = None
         self._resumed_ns = 0
 
@@ -67,7 +71,7 @@ class Pipeline:
 
         Raises what the source, the detector or a sink raised, after every result that came before it.
         """
-        lanes = Lanes(self._source, self._detector, self._streams, self._clock)
+        self._lanes = lanes = Lanes(self._source, self._detector, self._streams, self._clock)
         try:
             while not self.controls.quitting:
                 if self._pausing():
@@ -86,18 +90,43 @@ class Pipeline:
         finally:
             lanes.stop()
 
+    @property
+    def detector(self) -> Detector:
+        """The one that serves now."""
+        return self._detector
+
+    def exchange(
+        self, detector: Detector, guarded: bool = False, on_failure: Callable[[BaseException], None] | None = None
+    ) -> None:
+        """Let another detector serve from the next frame on. Safe from any thread.
+
+        ``guarded``: the one it replaces does again each frame that it fails on, and ``on_failure`` is told.
+        """
+        old, self._detector = self._detector, as_staged(detector)
+        if self._lanes is not None:
+            self._lanes.exchange(self._detector, old if guarded else None, on_failure)
+
+    def observe(self, observer: Callable[[Result], None]) -> Callable[[], None]:
+        """Have each published result shown to ``observer``, in the loop's thread: be quick. Returns what ends it."""
+        self._observers += (observer,)
+
+        def end() -> None:
+            self._observers = tuple(o for o in self._observers if o is not observer)
+
+        return end
+
     def summary(self) -> Summary:
         """What the run did so far."""
         return self._meter.summary()
 
     def _publish(self, job: Job) -> Result:
-        detector = job.detector
-        assert detector is not None
         frame, now = job.frame, self._clock
         began = now()
-        detections = detector.decode(job.raw)
+        detector, detections = self._decode(job)
         decoded = now()
         if self._tracker is not None:
+            if self._served is not None and self._served.classes != detector.classes:
+                self._tracker.reset()
             detections = self._tracker.update(detections, _moment_ns(frame))
             detections = detections.select(detections.scores >= self._min_score)
         tracked = now()
@@ -122,8 +151,21 @@ class Pipeline:
             result = replace(result, times=replace(result.times, publish=now() - drawn))
         if wants_snapshot and self._snapshot is not None and picture is not None:
             self._snapshot(picture, result)
+        self._served = detector
         self._meter.record(result)
+        for observer in self._observers:
+            observer(result)
         return result
+
+    def _decode(self, job: Job) -> tuple[StagedDetector, Detections]:
+        """The detections of a job, and whose they are."""
+        assert job.detector is not None
+        try:
+            return job.detector, job.detector.decode(job.raw)
+        except Exception as exc:
+            assert self._lanes is not None
+            self._lanes.rescue(job, exc)
+            return job.detector, job.detector.decode(job.raw)
 
     def _wait(self, lanes: Lanes) -> None:
         """No result for a moment: say so if it is the source's doing."""

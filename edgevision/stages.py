@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Protocol, Self, runtime_checkable
@@ -65,7 +66,7 @@ class ContextManaged:
 class Detector(Protocol):
     """Anything that finds objects in a picture: a compact model or a foundation model.
 
-    `detect` is safe to call from several threads at once only where `lanes` says so.
+    `detect` is called by one thread at a time.
     """
 
     @property
@@ -89,6 +90,11 @@ class StagedDetector(Detector, Protocol):
     business; `prepare` and `infer` may run in different threads, for different frames at once.
     """
 
+    @property
+    def lanes(self) -> int:
+        """How many frames `infer` can run at once."""
+        ...
+
     def prepare(self, pixels: NDArray[np.uint8]) -> Any: ...
 
     def infer(self, prepared: Any, lane: int = 0) -> Any:
@@ -96,6 +102,19 @@ class StagedDetector(Detector, Protocol):
         ...
 
     def decode(self, raw: Any) -> Detections: ...
+
+
+class Loop(Protocol):
+    """A running loop, as whoever changes its model sees it."""
+
+    @property
+    def detector(self) -> Detector: ...
+
+    def exchange(
+        self, detector: Detector, guarded: bool = False, on_failure: Callable[[BaseException], None] | None = None
+    ) -> None: ...
+
+    def observe(self, observer: Callable[[Result], None]) -> Callable[[], None]: ...
 
 
 class Tracker(Protocol):

@@ -92,8 +92,8 @@ class ByteTracker:
     stays at -1 unless it continues one.
 
     Identities count from 1, are unique among all classes until `reset`, and are spent only on confirmed tracks. A
-    track keeps its class. An object unseen for longer than ``buffer_s`` (at least two frame periods) is forgotten, so
-    frames further apart than that cannot be linked.
+    track keeps its class. An object unseen for longer than ``buffer_s`` (to the nearest frame; at least two frames) is
+    forgotten, so frames further apart than that cannot be linked.
     Memory and time are bounded by the detections of ``buffer_s``.
 
     Where it differs from supervision's `ByteTrack`, which agrees with it otherwise (tests/test_track_parity.py):
@@ -137,8 +137,11 @@ class ByteTracker:
         self._period_ns = _SECOND_NS / frame_rate_fps
         self._high_score, self._new_score, self._low_score = high_score, new_score, low_score
         self._match_cost_limit = match_cost_limit
-        # Two neighbouring frames of a slow source are always within reach of each other.
-        self._buffer_ns = round(max(buffer_s * _SECOND_NS, _LEAST_BUFFER_FRAMES * self._period_ns))
+        # Neighbouring frames of a slow source are always within reach of each other. The half period makes the count
+        # of frames in the buffer sure where their times jitter.
+        self._buffer_ns = round(
+            max(buffer_s * _SECOND_NS, _LEAST_BUFFER_FRAMES * self._period_ns) + self._period_ns / 2
+        )
         self._min_hits = min_hits
         self.reset()
 
@@ -177,7 +180,8 @@ class ByteTracker:
 
         births = np.flatnonzero(~taken & high & (scores >= self._new_score))
         tracks.lost[:] = found < 0
-        kept = np.flatnonzero((found >= 0) | ((tracks.ids > 0) & (tracks.unseen_ns < self._buffer_ns)))
+        findable = (tracks.ids > 0) & (tracks.unseen_ns + self._period_ns <= self._buffer_ns)
+        kept = np.flatnonzero((found >= 0) | findable)
         if len(kept) < len(tracks):
             tracks, found = tracks.take(kept), found[kept]
         if len(births):

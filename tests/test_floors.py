@@ -12,8 +12,8 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
-    ["errors", "detections", "frame", "manifest", "result", "stages", "controls"],
-    ["boxes", "preprocess", "score", "meter", "slot", "assign", "kalman"],
+    ["errors", "detections", "frame", "manifest", "result", "stages", "controls", "swap_report"],
+    ["boxes", "preprocess", "score", "meter", "slot", "agreement", "assign", "kalman"],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
     ["detector", "probe", "graph_front", "store", "recipe_check", "intake", "lanes", "swap", "governor"],
     ["pipeline", "bench", "distill", "decide", "doctor"],

@@ -7,34 +7,65 @@ the detector's.
 from __future__ import annotations
 
 from importlib import import_module
+from types import ModuleType
 from typing import Any, cast
 
-from edgevision.decode.head import Candidates, Decoder, Graph, Head
+from edgevision.decode.head import Candidates, Decoder, Graph, Guess, Head, Recipe
 from edgevision.errors import ModelInvalid
+from edgevision.session import TensorInfo
 
 FAMILIES = {
     "ultralytics": "edgevision.decode.ultralytics:UltralyticsDecoder",
     "yolox": "edgevision.decode.yolox:YoloxDecoder",
     "nanodet": "edgevision.decode.nanodet:NanodetDecoder",
+    "fastestdet": "edgevision.decode.fastestdet:FastestdetDecoder",
+    "yunet": "edgevision.decode.yunet:YunetDecoder",
+    "detr": "edgevision.decode.detr:DetrDecoder",
+    "detection-boxes": "edgevision.decode.detection_boxes:DetectionBoxesDecoder",
+    "ssd": "edgevision.decode.ssd:SsdDecoder",
 }
 
-__all__ = ["FAMILIES", "Candidates", "Decoder", "Head", "make_decoder", "recognise"]
+__all__ = [
+    "FAMILIES",
+    "Candidates",
+    "Decoder",
+    "Guess",
+    "Head",
+    "guesses",
+    "make_decoder",
+    "recognise",
+    "standard_recipe",
+]
 
 
 def make_decoder(family: str, head: Head) -> Decoder:
     """The decoder of a family for a graph's outputs. Raises `ModelInvalid` where they do not fit."""
-    place = FAMILIES.get(family)
-    if place is None:
-        raise ModelInvalid(f"{head.where}: unknown family {family!r}; known are {', '.join(sorted(FAMILIES))}")
-    module, name = place.split(":")
-    return cast(Decoder, getattr(import_module(module), name)(head))
+    return cast(Decoder, getattr(_module(family, head.where), FAMILIES[family].split(":")[1])(head))
 
 
 def recognise(graph: Graph) -> dict[str, Any] | None:
     """Manifest values of a graph that says what it is, asking each family that can tell; None where none can."""
-    for place in FAMILIES.values():
-        ask = getattr(import_module(place.split(":")[0]), "recognise", None)
+    for family in FAMILIES:
+        ask = getattr(_module(family, graph.where), "recognise", None)
         values = None if ask is None else ask(graph)
         if values is not None:
             return cast(dict[str, Any], values)
     return None
+
+
+def guesses(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> dict[str, Guess]:
+    """Each family whose heads look like these outputs, for an input of that size in px: from names and shapes alone."""
+    found = {family: _module(family, "").guess(outputs, input_wh) for family in FAMILIES} if outputs else {}
+    return {family: guess for family, guess in found.items() if guess is not None}
+
+
+def standard_recipe(family: str, outputs: tuple[TensorInfo, ...], where: str) -> Recipe:
+    """How the family's published weights are fed. Raises `ModelInvalid` for a family that is not known."""
+    return cast(Recipe, _module(family, where).standard_recipe(outputs))
+
+
+def _module(family: str, where: str) -> ModuleType:
+    place = FAMILIES.get(family)
+    if place is None:
+        raise ModelInvalid(f"{where}: unknown family {family!r}; known are {', '.join(sorted(FAMILIES))}")
+    return import_module(place.split(":")[0])

@@ -57,6 +57,22 @@ class Candidates:
     """(N,)"""
 
 
+Recipe = Mapping[str, Any]
+"""Values of a manifest's [input], without name, size, layout and type, which the graph itself tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a family makes of a graph that carries no metadata."""
+
+    because: str
+    """What in names and shapes fits, in words."""
+    class_counts: tuple[int, ...]
+    """How many classes the head may have, likeliest first; empty where its shapes do not tell."""
+    classes: tuple[str, ...] = ()
+    """Their names, where the family is only ever trained on one set."""
+
+
 class Decoder(Protocol):
     """One family's head, made for one graph."""
 
@@ -80,6 +96,11 @@ def best_class(class_scores: NDArray[Any], min_score: float) -> tuple[NDArray[An
     few = class_scores[rows]
     classes = few.argmax(1)
     return rows, few[np.arange(len(rows)), classes].astype(np.float32), classes.astype(np.int64)
+
+
+def cell_count(input_wh: tuple[int, int], strides: tuple[int, ...]) -> int:
+    """Cells of all strides together."""
+    return sum(-(-input_wh[0] // s) * -(-input_wh[1] // s) for s in strides)
 
 
 def cells(input_wh: tuple[int, int], strides: tuple[int, ...]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:

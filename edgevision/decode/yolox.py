@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.boxes import from_centres
-from edgevision.decode.head import Candidates, Head, best_class, cells
+from edgevision.decode.head import Candidates, Guess, Head, Recipe, best_class, cell_count, cells
+from edgevision.session import TensorInfo
 
 STRIDES = (8, 16, 32)
 
@@ -39,3 +40,17 @@ class YoloxDecoder:
         centres = (chosen[:, :2] + self._cells[cell]) * strides
         sides = np.exp(chosen[:, 2:4]) * strides
         return Candidates(from_centres(np.concatenate([centres, sides], 1)), scores, class_ids)
+
+
+def standard_recipe(outputs: tuple[TensorInfo, ...]) -> Recipe:
+    """Of YOLOX 0.1.1 and later; earlier weights took RGB in 0-1 with ImageNet's mean and deviation."""
+    return {"resize": "letterbox-top-left", "channel_order": "bgr"}
+
+
+def guess(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> Guess | None:
+    shape = outputs[0].shape
+    if len(outputs) != 1 or len(shape) != 3 or shape[1] != cell_count(input_wh, STRIDES):
+        return None
+    if shape[2] is None or shape[2] < 6:
+        return None
+    return Guess(f"one row a cell of strides 8, 16, 32 with 5 + {shape[2] - 5} columns", (shape[2] - 5,))

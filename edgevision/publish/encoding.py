@@ -55,7 +55,7 @@ class VideoEncoder:
     """One open video file. Lives in one thread."""
 
     def __init__(self, path: Path, kind: Format, first: NDArray[np.uint8], fps: Fraction, live: bool) -> None:
-        self._disk = _Disk(path)
+        self._disk = _Disk(path, in_boxes=kind.muxer in ("mp4", "mov"))
         self._container: OutputContainer = av.open(self._disk, "w", format=kind.muxer, options=dict(kind.options))
         codec = next(name for name in kind.codecs if name in av.codecs_available)
         self._stream: VideoStream = self._container.add_stream(codec, rate=fps)  # type: ignore[assignment]
@@ -113,7 +113,8 @@ class _Disk:
     play would be lost.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, in_boxes: bool) -> None:
+        self._in_boxes = in_boxes
         # Unbuffered: what was written survives a kill.
         self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | getattr(os, "O_BINARY", 0), 0o666)
         self._at = 0
@@ -148,7 +149,29 @@ class _Disk:
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
+            if self.error is not None and self._in_boxes:
+                os.ftruncate(self._fd, _whole_fragments_bytes(self._fd))
             os.close(self._fd)
+
+
+def _whole_fragments_bytes(fd: int) -> int:
+    """Where the last whole fragment of an MP4 ends (ISO 14496-12: a fragment is a ``moof`` box and its ``mdat``).
+
+    A fragment cut off in the middle is listed in full and lacks its end: players stop at it with an error.
+    """
+    total, at, whole = os.fstat(fd).st_size, 0, 0
+    while at + 16 <= total:
+        os.lseek(fd, at, os.SEEK_SET)
+        head = os.read(fd, 16)
+        size = int.from_bytes(head[:4], "big")
+        if size == 1:
+            size = int.from_bytes(head[8:16], "big")
+        if size < 8 or at + size > total:
+            break
+        at += size
+        if head[4:8] != b"moof":
+            whole = at
+    return whole
 
 
 def fitted(picture: NDArray[np.uint8], size_wh: tuple[int, int]) -> NDArray[np.uint8]:

@@ -126,7 +126,8 @@ class VideoFileSink(ContextManaged):
         _refuse_own_source(self.path, frame.source)
         live = frame.source.live
         self._first = first = (frame.source, frame.index, frame.captured_ns)
-        self._slot = Slot(2 if live else 4, newest_wins=live)
+        # Room for what comes while the encoder is being opened, which takes longer than a frame.
+        self._slot = Slot(4, newest_wins=live)
         self._thread = threading.Thread(target=self._write_all, args=(frame.source,), name="edgevision-video")
         self._thread.daemon = True  # A disk that hangs must not keep the program alive.
         self._thread.start()

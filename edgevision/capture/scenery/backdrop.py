@@ -82,6 +82,11 @@ def mix(a: Plane, b: Plane, share: Plane) -> Plane:
     return np.asarray(a + (b - a) * share[..., None], np.float32)
 
 
+def near(distance_m: Plane, reach_m: float) -> Plane:
+    """1 at a distance of nothing or less, falling off over ``reach_m``."""
+    return np.asarray(np.exp(-np.maximum(distance_m, 0) / np.float32(reach_m)), np.float32)
+
+
 class Backdrop:
     """A picture being built, its depth beside it. ``margin_px`` more is drawn on every side, for sway."""
 
@@ -213,7 +218,10 @@ class Backdrop:
         picture = self.rgb * (1 - vignette * (x * x + y * y) ** 1.3)[..., None]
         picture = np.clip(picture, 0, 252)
         picture = cv2.GaussianBlur(picture, (0, 0), soft_px)
-        centimetres = np.minimum(self.depth * 100, 65535).astype(np.uint16)
+        # The ground hides nobody: what stands on it is drawn over it.
+        floor_z = np.float32(-self.view.camera_height_m) / self.dy
+        ground = np.abs(self.depth - floor_z) < 1e-3
+        centimetres = np.where(ground, 65535, np.minimum(self.depth * 100, 65535)).astype(np.uint16)
         return np.ascontiguousarray(picture[..., ::-1] + 0.5).astype(np.uint8), centimetres
 
     def _keep(self, rows: slice, columns: slice, z: Plane, picture: Plane, where: NDArray[np.bool_]) -> None:

@@ -252,8 +252,8 @@ class _Painter:
             self._limb(shoulder, elbow, (0.032 * puff * g, 0.030 * puff, 0.027 * puff), _TOP, 0.12, key=side + 5)
             self._limb(elbow, wrist, (0.027 * puff, 0.026 * puff, 0.021 * puff), _TOP, 0.18, cap=0.8, key=side + 7)
         else:
-            self._limb(shoulder, elbow, (0.030 * g, 0.028, 0.024), _SKIN)
-            self._limb(shoulder, shoulder * 0.38 + elbow * 0.62, (0.033 * g, 0.034, 0.034), _TOP, 0.15, cap=0.5)
+            self._limb(shoulder, elbow, (0.028 * g, 0.028, 0.024), _SKIN, cap=0.6)
+            self._limb(shoulder, shoulder * 0.38 + elbow * 0.62, (0.0345 * g, 0.035, 0.034), _TOP, 0.12, cap=0.8)
             self._limb(elbow, wrist, (0.025, 0.026, 0.022, 0.017), _SKIN)
         self._limb(wrist, hand, (0.016, 0.022, 0.019, 0.012), _SKIN)
         thumb = wrist * 0.75 + hand * 0.25 + np.array([0.0, -0.004, 0.018])

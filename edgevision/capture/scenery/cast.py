@@ -1,0 +1,81 @@
+"""Puts people into a place: who they are, and what each does there."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from edgevision.capture.scenery.look import Look, random_look
+from edgevision.capture.scenery.place import Place, Spot
+from edgevision.capture.scenery.pose import Posture
+from edgevision.capture.scenery.walk import Actor, Standing, Walking
+
+_GOLDEN = 0.6180339887498949
+_IDLE: tuple[Posture, ...] = ("stand", "stand", "pockets", "phone", "akimbo")
+
+
+def cast(place: Place, people: int, seed: int) -> list[Actor]:
+    """``people`` actors. The first n of a larger cast are those of a cast of n."""
+    start = float(np.random.default_rng([seed, 1]).random())
+    # Steps of the golden ratio spread the parts evenly however few they are.
+    return [
+        _actor(place, np.random.default_rng([seed, 2, k]), (start + k * _GOLDEN) % 1.0, k) for k in range(people)
+    ]
+
+
+def _actor(place: Place, rng: np.random.Generator, part: float, number: int) -> Actor:
+    look = random_look(rng)
+    if part < 0.14:
+        return _close(place, look, rng)
+    if part < 0.24 and place.ways.seats:
+        return _stay(place.ways.seats, look, "sit", rng, number)
+    if part < 0.40 and place.ways.stands:
+        return _stay(place.ways.stands, look, _IDLE[int(rng.integers(len(_IDLE)))], rng, number)
+    if part < 0.58 and place.ways.aisles_m:
+        return _down(place, look, rng)
+    return _across(place, look, rng)
+
+
+def _close(place: Place, look: Look, rng: np.random.Generator) -> Actor:
+    z = float(rng.uniform(*place.near_m))
+    side = 1 if rng.random() < 0.5 else -1
+    x = side * float(rng.uniform(0.25, 0.72)) * place.view.half_width_m(z)
+    # Most look into the picture, some past the camera.
+    yaw = float(-side * rng.uniform(0.0, 0.9))
+    return Standing(look, x, z, yaw, _IDLE[int(rng.integers(len(_IDLE)))], float(rng.uniform(0, 60)))
+
+
+def _stay(spots: tuple[Spot, ...], look: Look, posture: Posture, rng: np.random.Generator, number: int) -> Actor:
+    spot = spots[int(number * _GOLDEN * 7.3 + rng.integers(len(spots))) % len(spots)]
+    jitter = 0.0 if posture == "sit" else 0.25
+    x = spot.x_m + float(rng.uniform(-jitter, jitter))
+    z = spot.z_m + float(rng.uniform(-jitter, jitter)) * 0.6
+    yaw = spot.yaw_rad + float(rng.normal(0, 0.35))
+    return Standing(look, x, z, yaw, posture, float(rng.uniform(0, 60)))
+
+
+def _across(place: Place, look: Look, rng: np.random.Generator) -> Actor:
+    low, high = place.ways.lanes_m[int(rng.integers(len(place.ways.lanes_m)))]
+    z = float(rng.uniform(low, high))
+    turn = min(max(high - low, 0.2), 0.9)
+    back = z + turn if z + turn <= high else z - turn
+    edge = min(place.ways.half_width_m, place.view.half_width_m(min(z, back)) * 1.06)
+    left, right = -edge * float(rng.uniform(0.35, 1.0)), edge * float(rng.uniform(0.35, 1.0))
+    corners = [(left, z), (right, z), (right, back), (left, back)]
+    return _walker(look, corners, rng)
+
+
+def _down(place: Place, look: Look, rng: np.random.Generator) -> Actor:
+    x0, x1, z0, z1 = place.ways.aisles_m[int(rng.integers(len(place.ways.aisles_m)))]
+    # Kept inside the picture at the near end.
+    room = place.view.half_width_m(z0) * 0.85
+    a, b = sorted(float(np.clip(rng.uniform(x0, x1), -room, room)) for _ in range(2))
+    far = float(rng.uniform(0.6 * z1 + 0.4 * z0, z1))
+    return _walker(look, [(a, z0), (a, far), (b + 0.3, far), (b + 0.3, z0)], rng)
+
+
+def _walker(look: Look, corners: list[tuple[float, float]], rng: np.random.Generator) -> Actor:
+    if rng.random() < 0.5:
+        corners = corners[::-1]
+    speed = float(np.clip(rng.normal(1.25, 0.18), 0.8, 1.8))
+    return Walking(look, corners, speed, float(rng.random()))
+

@@ -1,0 +1,265 @@
+"""Network streams, decoded by FFmpeg through PyAV: RTSP cameras, MJPEG and other endless HTTP streams, files over HTTP.
+
+One thread opens, reads and closes the connection; whoever calls `read` only waits for its pictures. For a blocked
+read of FFmpeg can be ended by nothing but its own time limit, and closing under it takes the process down.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from types import MappingProxyType
+
+import av
+from av.codec.context import Flags
+from av.container import InputContainer
+from av.error import FFmpegError, InvalidDataError
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from edgevision.capture.address import hide_credentials
+from edgevision.capture.damage import Ledger
+from edgevision.capture.video import Converter, fps_of, video_of, whole_pictures
+from edgevision.errors import SourceBroken, SourceError, SourceLost, SourceNotFound
+from edgevision.frame import Frame, SourceInfo
+from edgevision.slot import Closed, Slot
+from edgevision.stages import ContextManaged
+
+_OPEN_TIMEOUT_S = 3.0
+_READ_TIMEOUT_S = 3.0
+_SILENT_AFTER_S = 2.0
+"""Without a picture for so long, `StreamSource.trouble` says so; the connection is given up a second later."""
+_NO_PICTURE_S = 10.0
+"""Packets but no picture for so long: damaged, or a key frame that never comes."""
+_BACKLOG_S = 2.0
+"""At most so long after opening, pictures that a server had kept for newcomers are passed over."""
+_CLOSE_WAIT_S = 1.5
+
+# A stream over RTSP describes itself: probing it would take a second, and the packets read for it would be old.
+_RTSP = MappingProxyType({"rtsp_transport": "tcp", "probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"})
+# One second to look into what HTTP sends; and no play list that leads to a file of this machine.
+_HTTP = MappingProxyType(
+    {"analyzeduration": "1000000", "fpsprobesize": "0", "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,data"}
+)
+
+
+class StreamSource(ContextManaged):
+    """An RTSP or HTTP address. Live and newest frame first, unless the address is that of a finite file.
+
+    A finite file (its length or duration is known) is read like any file: in order, nothing dropped, `SourceBroken`
+    at the end where something is missing. Of a live stream, `Frame.captured_ns` is when the packet that carried the
+    picture arrived, and gaps in `Frame.index` are pictures that came while nobody read.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        clock: Callable[[], int] = time.monotonic_ns,
+        open_timeout_s: float = _OPEN_TIMEOUT_S,
+        read_timeout_s: float = _READ_TIMEOUT_S,
+    ) -> None:
+        """Raises `SourceNotFound` where nothing answers or no picture comes, `SourceBroken` for what is no video."""
+        self._address, self._shown = address, hide_credentials(address)
+        self._clock = clock
+        self._timeouts_s = (open_timeout_s, read_timeout_s)
+        self._closing = threading.Event()
+        self._convert = Converter()
+        self._opened: Slot[SourceInfo] = Slot()
+        self._frames: Slot[tuple[int, int, VideoFrame]] = Slot()
+        self._pictured_ns = clock()
+        self._last_ns = 0
+        self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
+        self._thread.start()
+        try:
+            self._info = self._opened.take()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def info(self) -> SourceInfo:
+        return self._info
+
+    @property
+    def trouble(self) -> str | None:
+        silent_s = (self._clock() - self._pictured_ns) / 1e9
+        if not self._info.live or silent_s < _SILENT_AFTER_S or self._closing.is_set():
+            return None
+        return f"{self._shown} has sent no picture for {silent_s:.0f} s"
+
+    def read(self) -> Frame | None:
+        """The newest frame (live) or the next one (a finite file); None after `close` and at the end of a file.
+
+        Raises `SourceLost` where a live stream ended or fell silent, `SourceBroken` where a finite file is damaged.
+        """
+        try:
+            index, arrived_ns, decoded = self._frames.take()
+        except Closed:
+            return None
+        if self._closing.is_set():
+            return None
+        # Pictures come out of the decoder in the order of display, which is not quite the order of arrival.
+        self._last_ns = max(self._last_ns, arrived_ns if self._info.live else self._clock())
+        return Frame(self._convert(decoded), index, self._last_ns, self._info)
+
+    def close(self) -> None:
+        """Release the connection; a thread that waits for a silent server does so by itself, within its time limit."""
+        self._closing.set()
+        self._frames.close()
+        self._thread.join(_CLOSE_WAIT_S)
+
+    def _run(self) -> None:
+        """All that happens to the connection, in one thread."""
+        error: BaseException | None = None
+        try:
+            with self._connect() as container:
+                stream = video_of(container, self._shown)
+                if _is_live(container, self._address):
+                    self._give_newest(container, stream)
+                else:
+                    self._give_all(container, stream)
+        except FFmpegError as exc:
+            _strip(exc)
+            error = SourceLost(f"{self._shown} stopped: {_reason(exc, self._timeouts_s[1])}")
+            error.__cause__ = exc
+        except BaseException as exc:  # handed to the reader, who raises it
+            error = exc
+        if isinstance(error, SourceLost):
+            self._frames.clear()  # what nobody took so far is old by now
+            if not self._opened.statistics.put:
+                cause, error = error, SourceNotFound(f"{error}; check the address, and that the camera sends")
+                error.__cause__ = cause
+        self._opened.close(error)
+        self._frames.close(error)
+
+    def _connect(self) -> InputContainer:
+        options = _RTSP if self._address.lower().startswith("rtsp") else _HTTP
+        try:
+            return av.open(
+                self._address,
+                mode="r",
+                options=dict(options),
+                timeout=self._timeouts_s,
+                metadata_errors="replace",
+            )
+        except InvalidDataError as exc:
+            raise SourceBroken(f"expected a video stream, found something else at {self._shown}") from _strip(exc)
+        except (FFmpegError, ValueError) as exc:
+            reason = str(exc)
+            if isinstance(exc, FFmpegError):
+                reason = _reason(_strip(exc), self._timeouts_s[0])
+            raise SourceNotFound(
+                f"expected a video stream at {self._shown}, could not open it: {reason}; check address, user and password"
+            ) from exc
+
+    def _give_newest(self, container: InputContainer, stream: VideoStream) -> None:
+        """Decode all that comes, hold the newest picture. Ends on `close`; raises `SourceLost` at a stream's end."""
+        self._frames = Slot(newest_wins=True)
+        context = stream.codec_context
+        stream.thread_type = "SLICE"  # decoding several frames at once would hold each back
+        context.flags |= Flags.low_delay
+        context.copy_opaque = True
+        for other in container.streams:
+            if other is not stream:
+                other.discard = av.stream.Discard.all  # sound must not pass for a sign of life
+        backlog = _Backlog(self._clock())
+        index = 0
+        for packet in container.demux(stream):
+            now = self._clock()
+            if self._closing.is_set():
+                return
+            if now - self._pictured_ns > _NO_PICTURE_S * 1e9:
+                raise SourceLost(f"{self._shown} sends data, but no whole picture for {_NO_PICTURE_S:.0f} s")
+            packet.opaque = now
+            old = backlog.holds(now, packet.pts, float(packet.time_base or 0))
+            try:
+                pictures = packet.decode()
+            except InvalidDataError:
+                continue  # the next key frame mends it
+            for picture in pictures:
+                assert isinstance(picture, VideoFrame)
+                if picture.is_corrupt:
+                    continue
+                self._pictured_ns = now
+                if not old:
+                    self._give(stream, index, picture, live=True)
+                    index += 1
+        raise SourceLost(f"{self._shown} was ended by the server")
+
+    def _give_all(self, container: InputContainer, stream: VideoStream) -> None:
+        """Decode a finite file, no faster than it is read."""
+        self._frames = Slot(capacity=2)
+        stream.thread_type = "AUTO"
+        ledger = Ledger(container, stream, None)
+        verdict: str | None
+        cause: FFmpegError | None = None
+        try:
+            for index, picture in whole_pictures(container, stream, ledger):
+                if not self._give(stream, index, picture, live=False):
+                    return
+            verdict = ledger.verdict()
+        except FFmpegError as exc:
+            cause = _strip(exc)
+            verdict = f"broke off at frame {ledger.number}: {_reason(exc, self._timeouts_s[1])}"
+        if verdict is not None:
+            raise SourceBroken(f"{self._shown} {verdict}") from cause
+
+    def _give(self, stream: VideoStream, index: int, picture: VideoFrame, live: bool) -> bool:
+        """Hand over one picture, and before the first one what is known of the source. False once closed."""
+        if not self._opened.statistics.put:
+            turned = picture.rotation % 180 == 90
+            width_px, height_px = (picture.height, picture.width) if turned else (picture.width, picture.height)
+            count = None if live else stream.frames or None
+            self._opened.put(SourceInfo(self._shown, width_px, height_px, fps_of(stream), live, count))
+        arrived_ns = picture.opaque if isinstance(picture.opaque, int) else self._pictured_ns
+        if self._closing.is_set():
+            return False
+        return self._frames.put((index, arrived_ns, picture))
+
+
+class _Backlog:
+    """Tells pictures that a server had waiting from those that are new.
+
+    Many servers send all since the last key frame to whoever connects. Those packets come faster than they were
+    filmed; the first one that does not is the present.
+    """
+
+    def __init__(self, opened_ns: int) -> None:
+        self._until_ns = opened_ns + round(_BACKLOG_S * 1e9)
+        self._before: tuple[int, int | None] | None = None
+        self._over = False
+
+    def holds(self, now_ns: int, pts: int | None, time_base_s: float) -> bool:
+        if not self._over and self._before is not None:
+            before_ns, before_pts = self._before
+            filmed_s = (pts - before_pts) * time_base_s if pts is not None and before_pts is not None else 0.004
+            self._over = now_ns > self._until_ns or (now_ns - before_ns) / 1e9 >= filmed_s / 2
+        self._before = (now_ns, pts)
+        return not self._over
+
+
+def _is_live(container: InputContainer, address: str) -> bool:
+    """Whether pictures happen now and without end, rather than come from a file of known length."""
+    demuxer = container.format.name.split(",")[0]
+    if address.lower().startswith("rtsp") or demuxer == "mpjpeg":
+        return True
+    if container.duration is not None or demuxer.endswith("_pipe") or demuxer == "image2":
+        return False
+    # A play list has a length, though not the one that counts.
+    return demuxer == "hls" or container.size <= 0
+
+
+def _strip(error: FFmpegError) -> FFmpegError:
+    """The same error, fit to be shown as the cause of ours: FFmpeg puts the whole address in, password and all."""
+    error.args = (error.errno, error.strerror)
+    return error
+
+
+def _reason(error: FFmpegError, timeout_s: float) -> str:
+    if isinstance(error, av.error.ExitError):
+        return f"no answer within {timeout_s:.0f} s"
+    return f"{error.strerror}"
+
+
