@@ -6,8 +6,10 @@ and the file's SHA-256 is part of it.
 
 from __future__ import annotations
 
+import json
 import re
 import tomllib
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -62,6 +64,20 @@ class InputRecipe(_Section):
             raise ValueError("a uint8 input takes pixels as they are: leave mean and std out")
         return self
 
+    @property
+    def in_words(self) -> str:
+        """``416×416 rgb letterbox 0-1``."""
+        return f"{self.width_px}×{self.height_px} {self.channel_order} {self.resize.value} {self.scale_in_words}"
+
+    @property
+    def scale_in_words(self) -> str:
+        """What pixel values become: ``0-1``, ``0-255``, or by which mean and deviation."""
+        if self.dtype == "uint8":
+            return "pixels as they are"
+        if self.mean == (0, 0, 0) and len(set(self.std)) == 1:
+            return f"0-{255 / self.std[0]:g}"
+        return f"mean {'/'.join(f'{v:g}' for v in self.mean)} std {'/'.join(f'{v:g}' for v in self.std)}"
+
 
 class Thresholds(_Section):
     """Where the model's scores are cut unless the user says otherwise."""
@@ -101,6 +117,28 @@ class Latency(_Section):
     runtime: str = "onnxruntime"
 
 
+class GoldenBox(_Section):
+    """One detection that must be found again."""
+
+    box: tuple[float, float, float, float]
+    """x1, y1, x2, y2 in pixels of the picture."""
+    score: Share
+    class_name: str
+
+
+class Golden(_Section):
+    """A picture beside the manifest, with what the model found in it when it was last seen to be right."""
+
+    picture: str
+    boxes: tuple[GoldenBox, ...] = ()
+
+    @model_validator(mode="after")
+    def _plain_picture(self) -> Golden:
+        if Path(self.picture).name != self.picture:
+            raise ValueError(f"picture: expected a name beside the manifest, got {self.picture!r}")
+        return self
+
+
 class Manifest(_Section):
     """``model.toml``."""
 
@@ -118,6 +156,7 @@ class Manifest(_Section):
     origin: Origin = Origin()
     accuracy: tuple[Accuracy, ...] = ()
     latency: tuple[Latency, ...] = ()
+    golden: tuple[Golden, ...] = ()
 
     @model_validator(mode="after")
     def _plain_file(self) -> Manifest:
@@ -153,6 +192,34 @@ def manifest_from(values: dict[str, Any], where: str, text: str = "") -> Manifes
     except ValidationError as exc:
         problems = [_problem(e["loc"], e["type"], e["msg"], text) for e in exc.errors()]
         raise ModelInvalid(f"{where}: {'; '.join(problems)}") from exc
+
+
+def manifest_text(manifest: Manifest) -> str:
+    """The manifest as TOML that `read_manifest` reads back as the same."""
+    values = manifest.model_dump(mode="json", exclude_none=True)
+    return "\n".join(_toml(values, "")).strip() + "\n"
+
+
+def _toml(values: Mapping[str, Any], path: str) -> list[str]:
+    """Lines of one table: its own keys first, then the tables inside it."""
+    plain, tables = [], []
+    for key, value in values.items():
+        inner = f"{path}.{key}" if path else key
+        if isinstance(value, dict):
+            tables += ["", f"[{inner}]", *_toml(value, inner)] if value else []
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            for entry in value:
+                tables += ["", f"[[{inner}]]", *_toml(entry, inner)]
+        elif value != []:
+            plain.append(f"{key} = {_toml_value(value)}")
+    return plain + tables
+
+
+def _toml_value(value: Any) -> str:
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml_value, value)) + "]"
+    # JSON's strings, numbers and booleans are TOML's, but for the one control character JSON leaves bare.
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def _problem(location: tuple[int | str, ...], kind: str, message: str, text: str) -> str:

@@ -27,9 +27,7 @@ from edgevision.session import TensorInfo
 
 _MOST_ANSWER_BYTES = 4 << 20
 _LOOK_S = 0.05
-_START = (
-    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgevision.probe_child import answer; answer()"
-)
+_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgevision.probe_child import answer; answer()"
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +158,9 @@ class Probe:
             if "error" not in got:
                 return cast(dict[str, Any], got)
         except (ValueError, TypeError):
-            raise ModelInvalid(f"{self.where}: gave no readable answer when it was tried; it is not safe to use") from None
+            raise ModelInvalid(
+                f"{self.where}: gave no readable answer when it was tried; it is not safe to use"
+            ) from None
         raise ModelInvalid(str(got["error"]))
 
     def _wait(self, process: subprocess.Popen[bytes]) -> bytes:

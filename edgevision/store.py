@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
+import tempfile
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +25,13 @@ DEFAULT_MODEL = "person"
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin"}
 MOST_BYTES = 2 << 30
 """A protobuf cannot be larger, so neither can an ONNX file without external data."""
+
+
+def pickle_reason(path: Path) -> str | None:
+    """Why a file is refused by its name alone, or None."""
+    if path.suffix.lower() not in _PICKLES:
+        return None
+    return f"{path}: a {path.suffix} file is a pickle, which is code and never run here; export to ONNX"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,20 +68,39 @@ def stored_names() -> list[str]:
     return sorted({folder.name for folder in _folders()})
 
 
+def user_models_folder() -> Path:
+    """Where models are added, and the only place they are removed from. Not created here."""
+    return user_data_folder() / "models"
+
+
+def model_name(text: str) -> str:
+    """A name that a model may have, made from a file's."""
+    return (
+        "".join(c if c.isalnum() and c.isascii() or c in "._-" else "-" for c in text.lower()).lstrip("._-") or "model"
+    )
+
+
+def stored_folders() -> list[Path]:
+    """Every model folder on the search path, in its order; of two with one name, the first is the one that is used."""
+    seen: dict[Path, None] = {}
+    for folder in _folders():
+        seen.setdefault(folder.resolve())
+    return list(seen)
+
+
 def _folders() -> Iterator[Path]:
     for place in search_path():
         if place.is_dir():
-            yield from (f for f in sorted(place.iterdir()) if (f / "model.toml").is_file())
+            folders = (f for f in sorted(place.iterdir()) if not f.name.startswith("."))
+            yield from (f for f in folders if (f / "model.toml").is_file())
 
 
 def find_model(model: str | Path) -> StoredModel:
     """A model by name or path. Raises `ModelNotFound`, and `ModelInvalid` for a manifest that is wrong."""
     text = str(model)
     path = Path(text).expanduser()
-    if path.suffix.lower() in _PICKLES:
-        raise ModelInvalid(
-            f"{path}: a {path.suffix} file is a pickle, which is code and never run here; export to ONNX"
-        )
+    if reason := pickle_reason(path):
+        raise ModelInvalid(reason)
     if path.suffix.lower() == ".onnx" or "/" in text or os.sep in text:
         return _at(path)
     for folder in _folders():
@@ -158,10 +186,10 @@ def _from_metadata(path: Path, session: Session) -> Manifest:
         outputs = "; ".join(str(o) for o in session.outputs)
         raise ModelInvalid(
             f"{path}: carries no metadata that says how to feed it (input {session.inputs[0]}; outputs {outputs}). "
-            f"Put a {path.stem}.toml beside it with family ({', '.join(sorted(FAMILIES))}), classes and [input]"
+            f"Add it with: edgevision models add {path.name}. Or put a {path.stem}.toml beside it with family "
+            f"({', '.join(sorted(FAMILIES))}), classes and [input]"
         )
-    name = "".join(c if c.isalnum() or c in "._-" else "-" for c in path.stem.lower()).lstrip("._-") or "model"
-    return manifest_from({"name": name, **values}, f"{path} (metadata)")
+    return manifest_from({"name": model_name(path.stem), **values}, f"{path} (metadata)")
 
 
 def _resized(manifest: Manifest, session: Session, side_px: int | None) -> Manifest:
@@ -180,3 +208,49 @@ def _resized(manifest: Manifest, session: Session, side_px: int | None) -> Manif
     if side_px < 32 or side_px % 32:
         raise UsageError(f"input size: expected a multiple of 32 px, got {side_px}")
     return manifest.model_copy(update={"input": recipe.model_copy(update={"width_px": side_px, "height_px": side_px})})
+
+
+def remove_model(name: str) -> Path:
+    """Remove a model from the user's folder, and return where it stood. Raises `ModelNotFound` and `UsageError`.
+
+    Models that stand elsewhere (bundled, ./models, $EDGEVISION_MODELS) are not ours to remove.
+    """
+    folder = user_models_folder() / name
+    if Path(name).name == name and not name.startswith(".") and (folder / "model.toml").is_file():
+        # Moved aside first: a name is either wholly there or not at all.
+        with tempfile.TemporaryDirectory(prefix=".removing-", dir=folder.parent) as scratch:
+            folder.rename(Path(scratch) / "gone")
+        return folder
+    elsewhere = [f for f in _folders() if f.name == name]
+    if elsewhere:
+        raise UsageError(f"{name}: stands in {elsewhere[0].parent}; only models in {folder.parent} are removed here")
+    raise ModelNotFound(f"no model named {name!r} in {folder.parent}")
+
+
+def export_model(model: str, to: Path) -> Path:
+    """Copy a model's folder to ``to`` (into it, where it is a folder), as a zip where that ends in .zip.
+
+    Raises `ModelNotFound`, `ModelInvalid` and, where something stands there already, `UsageError`.
+    """
+    stored = find_model(model)
+    _read(stored)
+    source = stored.path.parent
+    if stored.manifest is None or not (source / "model.toml").is_file():
+        raise UsageError(f"{stored.path}: is a bare file; copy it as it is, or add it first")
+    if to.is_dir():
+        to = to / stored.manifest.name
+    if to.exists():
+        raise UsageError(f"{to}: exists already; name another place")
+    to.parent.mkdir(parents=True, exist_ok=True)
+    wanted = {stored.manifest.file, "model.toml", "README.md", *(g.picture for g in stored.manifest.golden)}
+    with tempfile.TemporaryDirectory(prefix=".exporting-", dir=to.parent) as scratch:
+        folder = Path(scratch) / stored.manifest.name
+        folder.mkdir()
+        for name in sorted(wanted):
+            if (source / name).is_file():
+                shutil.copyfile(source / name, folder / name)
+        made = folder
+        if to.suffix == ".zip":
+            made = Path(shutil.make_archive(str(Path(scratch) / "made"), "zip", scratch, folder.name))
+        made.rename(to)
+    return to

@@ -20,7 +20,7 @@ FLOORS: list[list[str]] = [
     ["web", "cli", "__main__", "__init__"],
 ]
 PLACE = {name: (floor, k) for floor, names in enumerate(FLOORS) for k, name in enumerate(names)}
-HEAVY_ONLY_IN = {"onnxruntime": "session", "torch": ("foundation", "distill"), "transformers": "foundation"}
+HEAVY_ONLY_IN = {"onnxruntime": ("session", "distill"), "torch": ("foundation", "distill"), "transformers": ("foundation",)}
 
 
 def parts_of(path: Path) -> str:

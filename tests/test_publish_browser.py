@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 import threading
+import weakref
 from dataclasses import replace
 
 import cv2
@@ -194,12 +194,14 @@ def test_a_snapshot_while_paused_is_the_picture_and_not_the_word(sink):
 
 
 def test_only_the_newest_is_held(sink, clock):
-    pictures = []
+    held = []
     with sink.watching():
         for index in range(20):
             result = result_of(index)
-            pictures.append(Renderer().draw(result, RUNNING))
-            sink.publish(result, pictures[-1], replace(RUNNING, frames=index))
+            picture = Renderer().draw(result, RUNNING)
+            held += [weakref.ref(picture), weakref.ref(result.frame.pixels)]
+            sink.publish(result, picture, replace(RUNNING, frames=index))
             sink.jpeg()
             clock.now_s += 0.05
-    assert [sys.getrefcount(p) > 3 for p in pictures[:-1]].count(True) == 0
+    del picture, result
+    assert [ref() is not None for ref in held] == [False] * 38 + [True] * 2

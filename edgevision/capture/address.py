@@ -6,7 +6,9 @@ import re
 
 _SCHEME = re.compile(r"^([a-z][a-z0-9+.-]*://)(.*)$", re.IGNORECASE | re.DOTALL)
 _PORT = re.compile(r"^(\[[^\]]*\]|[^:\[\]]*)(:\d*)?$")
-_SECRET = re.compile(r"((?:pass(?:wor[dt]|wd)?|pwd|token|secret|sig(?:nature)?|auth|[a-z_]*key)=)[^&#;/?]+", re.IGNORECASE)
+_SECRET = re.compile(
+    r"((?:pass(?:wor[dt]|wd)?|pwd|token|secret|sig(?:nature)?|auth|[a-z_]*key)=)[^&#;/?]+", re.IGNORECASE
+)
 
 
 def hide_credentials(address: str) -> str:

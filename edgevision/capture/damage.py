@@ -16,6 +16,7 @@ from typing import BinaryIO
 from av import VideoFrame
 from av.container import InputContainer
 from av.packet import Packet
+from av.stream import Stream
 from av.video.stream import VideoStream
 
 _PROMISES_DURATION = ("mov", "matroska", "avi", "flv", "asf")
@@ -27,7 +28,9 @@ _CLEARLY_SHORT_S = 1.0
 _TRANSPORT_PACKETS_BYTES = (188, 192, 204)
 _RIFF_SLACK_BYTES = 64
 """Some writers of AVI miscount by a few bytes."""
-_MP4_BOXES = set("ftyp styp moov moof mdat mfra meta sidx ssix free skip wide uuid udta emsg prft pdin pnot".split())
+_MP4_BOXES = frozenset(
+    "ftyp styp moov moof mdat mfra meta sidx ssix free skip wide uuid udta emsg prft pdin pnot".split()  # noqa: SIM905
+)
 """What may stand outermost; anything else is what some cameras append, and its length means nothing."""
 
 
@@ -46,7 +49,8 @@ class Ledger:
         self._shown: int | None = None
         """Time stamp of the newest picture that came out."""
         self._promised_s = _promised_s(container, stream, demuxer)
-        self._end_s = 0.0
+        self._start_s = float((stream.start_time or 0) * self._time_base)
+        self._end_s = self._start_s
         self._gap_s = 0.0
         self._last_s: float | None = None
         self._transport = demuxer == "mpegts"
@@ -57,7 +61,7 @@ class Ledger:
         self._damaged = 0
         self._first: str | None = None
 
-    def packet(self, packet: Packet) -> bool:
+    def packet(self, packet: Packet[Stream]) -> bool:
         """Enter a packet of any stream. Whether it is whole: half a packet is not worth decoding."""
         if packet.pts is not None and packet.time_base is not None:
             end_s = float((packet.pts + (packet.duration or 0)) * packet.time_base)
@@ -71,7 +75,7 @@ class Ledger:
             return False
         return True
 
-    def undecodable(self, packet: Packet) -> None:
+    def undecodable(self, packet: Packet[Stream]) -> None:
         """Enter that a packet gave no picture, but an error."""
         if self._pairs and self._shown is not None:
             return  # stays due, and is missed in its turn: decoding threads report an error some packets late
@@ -113,24 +117,24 @@ class Ledger:
         if self._pairs:
             for due in sorted(self._due):
                 self._note(_time_s(due, self._time_base))
-        reached = f"{self.given} frames ({self._end_s:.2f} s) could be read"
+        reached = f"after {self.given} frames ({self._end_s - self._start_s:.2f} s)"
         cut = None if self._path is None else cut_off(self._path, self._transport)
         if cut is not None:
-            return f"is {cut}: {reached}"
+            return f"is cut off {reached}: {cut}"
         if self._promised_s is not None:
             short_s = self._promised_s - self._end_s
             # A picture may stand for long in a screen recording, the last one too.
             if short_s > max(_CLEARLY_SHORT_S, 2 * self._gap_s):
-                return f"is cut off: its header promises {self._promised_s:.2f} s, {reached}"
+                return f"is cut off {reached}: its header promises {self._promised_s - self._start_s:.2f} s"
         if self._first is not None:
             places = f" and in {self._damaged - 1} more places" if self._damaged > 1 else ""
-            return f"is damaged at {self._first}{places}: {reached}"
+            return f"is damaged at {self._first}{places}: {self.given} frames could be read"
         return None
 
     def _note(self, at_s: float | None) -> None:
         self._damaged += 1
         if self._first is None:
-            moment = "" if at_s is None else f" ({at_s:.2f} s)"
+            moment = "" if at_s is None else f" ({at_s - self._start_s:.2f} s)"
             self._first = f"frame {self.number}{moment}"
 
 
@@ -153,7 +157,7 @@ def _time_s(pts: int | None, time_base: Fraction) -> float | None:
 
 
 def cut_off(path: Path, transport: bool = False) -> str | None:
-    """``cut off: …`` where a local file is shorter than its outermost boxes say, else None.
+    """How a local file is shorter than its outermost boxes say, in words, or None where it is not.
 
     ``transport``: it is an MPEG transport stream, which has no boxes but packets of one length.
     """
@@ -162,22 +166,22 @@ def cut_off(path: Path, transport: bool = False) -> str | None:
         if transport:
             if any(have % length == 0 for length in _TRANSPORT_PACKETS_BYTES):
                 return None
-            return f"cut off in the middle of a transport packet, after {have} bytes"
+            return f"it ends in the middle of a transport packet, at byte {have}"
         seen = ""
         for kind, end in _boxes(file, have):
             seen += kind
             if end > have:
-                return f"cut off: its {kind.strip()} part ends at byte {end}, the file at {have}"
+                return f"its {kind} part should end at byte {end}, the file ends at {have}"
     if seen.startswith("ftyp") and "moov" not in seen:
-        return f"cut off: it has no index (moov), which most cameras write last, and ends at byte {have}"
+        return f"it ends at byte {have} without its index (moov), which most cameras write last"
     return None
 
 
 def _boxes(file: BinaryIO, have: int) -> Iterator[tuple[str, int]]:
     """(kind, end in bytes) of each outermost part of an MP4, Matroska or AVI file; nothing for other files.
 
-    Sources: ISO/IEC 14496-12 §4.2, RFC 8794 §4-6 and RFC 9559 §5.1, Microsoft's RIFF with OpenDML. A length that was never
-    filled in (0, or all ones in EBML) means "until the end", and is not held against the file.
+    Sources: ISO/IEC 14496-12 §4.2, RFC 8794 §4-6 and RFC 9559 §5.1, Microsoft's RIFF with OpenDML. A length that was
+    never filled in (0, or all ones in EBML) means "until the end", and is not held against the file.
     """
     head = file.read(12)
     if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):

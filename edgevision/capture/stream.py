@@ -20,8 +20,8 @@ from av.video.stream import VideoStream
 
 from edgevision.capture.address import hide_credentials
 from edgevision.capture.damage import Ledger
-from edgevision.capture.video import Converter, fps_of, video_of, whole_pictures
-from edgevision.errors import SourceBroken, SourceError, SourceLost, SourceNotFound
+from edgevision.capture.video import Converter, fps_of, frames_of, video_of, whole_pictures
+from edgevision.errors import SourceBroken, SourceLost, SourceNotFound
 from edgevision.frame import Frame, SourceInfo
 from edgevision.slot import Closed, Slot
 from edgevision.stages import ContextManaged
@@ -34,13 +34,18 @@ _NO_PICTURE_S = 10.0
 """Packets but no picture for so long: damaged, or a key frame that never comes."""
 _BACKLOG_S = 2.0
 """At most so long after opening, pictures that a server had kept for newcomers are passed over."""
+_USUAL_PERIOD_S = 0.04
 _CLOSE_WAIT_S = 1.5
 
 # A stream over RTSP describes itself: probing it would take a second, and the packets read for it would be old.
 _RTSP = MappingProxyType({"rtsp_transport": "tcp", "probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"})
 # One second to look into what HTTP sends; and no play list that leads to a file of this machine.
 _HTTP = MappingProxyType(
-    {"analyzeduration": "1000000", "fpsprobesize": "0", "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,data"}
+    {
+        "analyzeduration": "1000000",
+        "fpsprobesize": "0",
+        "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,data",
+    }
 )
 
 
@@ -151,7 +156,7 @@ class StreamSource(ContextManaged):
             if isinstance(exc, FFmpegError):
                 reason = _reason(_strip(exc), self._timeouts_s[0])
             raise SourceNotFound(
-                f"expected a video stream at {self._shown}, could not open it: {reason}; check address, user and password"
+                f"expected a video stream at {self._shown}, could not open it ({reason}): check address and password"
             ) from exc
 
     def _give_newest(self, container: InputContainer, stream: VideoStream) -> None:
@@ -173,7 +178,7 @@ class StreamSource(ContextManaged):
             if now - self._pictured_ns > _NO_PICTURE_S * 1e9:
                 raise SourceLost(f"{self._shown} sends data, but no whole picture for {_NO_PICTURE_S:.0f} s")
             packet.opaque = now
-            old = backlog.holds(now, packet.pts, float(packet.time_base or 0))
+            old = backlog.holds(now, packet.dts, float(packet.time_base or 0))
             try:
                 pictures = packet.decode()
             except InvalidDataError:
@@ -211,7 +216,7 @@ class StreamSource(ContextManaged):
         if not self._opened.statistics.put:
             turned = picture.rotation % 180 == 90
             width_px, height_px = (picture.height, picture.width) if turned else (picture.width, picture.height)
-            count = None if live else stream.frames or None
+            count = None if live else frames_of(stream)
             self._opened.put(SourceInfo(self._shown, width_px, height_px, fps_of(stream), live, count))
         arrived_ns = picture.opaque if isinstance(picture.opaque, int) else self._pictured_ns
         if self._closing.is_set():
@@ -231,12 +236,13 @@ class _Backlog:
         self._before: tuple[int, int | None] | None = None
         self._over = False
 
-    def holds(self, now_ns: int, pts: int | None, time_base_s: float) -> bool:
+    def holds(self, now_ns: int, dts: int | None, tick_s: float) -> bool:
+        """Whether a packet that came at ``now_ns``, ``dts`` ticks of ``tick_s`` into the stream, had been waiting."""
         if not self._over and self._before is not None:
-            before_ns, before_pts = self._before
-            filmed_s = (pts - before_pts) * time_base_s if pts is not None and before_pts is not None else 0.004
+            before_ns, before_dts = self._before
+            filmed_s = _USUAL_PERIOD_S if dts is None or before_dts is None else (dts - before_dts) * tick_s
             self._over = now_ns > self._until_ns or (now_ns - before_ns) / 1e9 >= filmed_s / 2
-        self._before = (now_ns, pts)
+        self._before = (now_ns, dts)
         return not self._over
 
 
@@ -259,7 +265,5 @@ def _strip(error: FFmpegError) -> FFmpegError:
 
 def _reason(error: FFmpegError, timeout_s: float) -> str:
     if isinstance(error, av.error.ExitError):
-        return f"no answer within {timeout_s:.0f} s"
-    return f"{error.strerror}"
-
-
+        return f"nothing came for {timeout_s:.0f} s"
+    return str(error.strerror)

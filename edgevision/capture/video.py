@@ -1,4 +1,4 @@
-"""Video files, decoded by FFmpeg through PyAV: every frame, in order, and never "complete" where something is missing."""
+"""Video files, decoded by FFmpeg through PyAV: every frame, in order, never "complete" where something is missing."""
 
 from __future__ import annotations
 
@@ -33,13 +33,14 @@ _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 
 def video_of(container: InputContainer, shown: str) -> VideoStream:
     """The stream to show, decoding set up. Raises `SourceBroken` where there is none that can be decoded."""
-    kinds = ", ".join(sorted({stream.type for stream in container.streams})) or "nothing"
     if container.format.name in _NO_PICTURES:
         raise SourceBroken(f"expected a video, found text in {shown}: give a video file, an image or a folder of images")
     # The picture on a record's sleeve is a video stream too.
-    videos = [s for s in container.streams.video if not s.disposition & av.stream.Disposition.attached_pic]
+    streams = [s for s in container.streams if not s.disposition & av.stream.Disposition.attached_pic]
+    videos = [s for s in streams if isinstance(s, VideoStream)]
     if not videos:
-        raise SourceBroken(f"expected a video stream, found {kinds} in {shown}: give a file with pictures in it")
+        kinds = " and ".join(sorted({s.type for s in streams})) or "nothing"
+        raise SourceBroken(f"expected a video, found {kinds} in {shown}: give a file with moving pictures in it")
     best = container.streams.best("video")
     stream = best if isinstance(best, VideoStream) and best in videos else videos[0]
     if stream.codec_context is None:  # stubs know no stream without decoder
@@ -52,6 +53,17 @@ def fps_of(stream: VideoStream) -> float | None:
     rate = stream.average_rate or stream.guessed_rate
     low, high = _PLAUSIBLE_FPS
     return float(rate) if rate and low <= rate <= high else None
+
+
+def frames_of(stream: VideoStream) -> int | None:
+    """Number of frames, where the header states one that agrees with the duration.
+
+    A clip that was trimmed without encoding it anew holds more frames than it shows.
+    """
+    if not stream.frames or stream.duration is None or not stream.time_base or not stream.average_rate:
+        return None
+    shown = float(stream.duration * stream.time_base * stream.average_rate)
+    return stream.frames if abs(stream.frames - shown) < 1.5 else None
 
 
 class Converter:
@@ -147,7 +159,7 @@ class VideoSource(ContextManaged):
                 height_px=pixels.shape[0],
                 fps=fps_of(stream) or fps,
                 live=False,
-                frame_count=stream.frames or None,
+                frame_count=frames_of(stream),
             )
         except BaseException:
             self._container.close()
@@ -195,7 +207,7 @@ class VideoSource(ContextManaged):
             return "is empty (0 bytes): expected a video file; record or copy it again"
         cut = cut_off(self._path)
         if cut is not None:
-            return f"is {cut}; copy it again, or repair it with a tool that can rebuild an index"
+            return f"is cut off: {cut}; copy it again, or repair it with a tool that can rebuild an index"
         reason = getattr(error, "strerror", None) or str(error)
         return f"is no video that can be read ({reason}): expected MP4, Matroska, AVI, MPEG or the like"
 

@@ -45,7 +45,9 @@ class DetectionBoxesDecoder:
     def __init__(self, head: Head) -> None:
         style = _style(head.outputs)
         if style is None:
-            raise head.refuse("detection-boxes", "boxes (K, 4), scores (K,) and labels (K,), with or without batch axis")
+            raise head.refuse(
+                "detection-boxes", "boxes (K, 4), scores (K,) and labels (K,), with or without batch axis"
+            )
         self._style = style
         width, height = head.input_wh
         self._scale = np.array([height, width, height, width], np.float32)

@@ -113,7 +113,9 @@ def guess(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> Guess |
         if len(shape) != 3 or shape[1] != cell_count(input_wh, STRIDES) or shape[2] is None or shape[2] <= 4 * BINS:
             return None
         classes = shape[2] - 4 * BINS
-        return Guess(f"one row a cell of strides 8 to 64 with {classes} + 4 * {BINS} columns (NanoDet-Plus)", (classes,))
+        return Guess(
+            f"one row a cell of strides 8 to 64 with {classes} + 4 * {BINS} columns (NanoDet-Plus)", (classes,)
+        )
     levels = len(outputs) // 2
     if len(outputs) % 2 or levels not in (3, 4) or any(len(o.shape) not in (2, 3) for o in outputs):
         return None

@@ -192,7 +192,8 @@ class BrowserSink(ContextManaged):
             result, picture, status = self._result, self._picture, self._status
         if result is None:
             return None
-        return self._encode(self._drawn(result, picture, status, False), quality=95, whole=True)
+        live = replace(status, state="running")
+        return self._encode(self._drawn(result, picture, live, False), quality=95, whole=True)
 
     def _drawn(
         self, result: Result | None, picture: NDArray[np.uint8] | None, status: Status, overlaid: bool

@@ -85,9 +85,9 @@ class Pages:
         return app
 
     async def ended(self) -> None:
-        """Let those who watch hear that it is over, for half a second at most."""
+        """Let those who watch hear that it is over, for 0.3 s at most."""
         self._wake()
-        for _ in range(50):
+        for _ in range(30):
             if not self._open:
                 return
             await asyncio.sleep(0.01)

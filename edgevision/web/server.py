@@ -97,7 +97,7 @@ class LivePage(ContextManaged):
     async def _serve(self) -> None:
         # A handler whose client has gone is cancelled at once: it may be waiting for a frame that never comes.
         runner = web.AppRunner(
-            self._pages.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5
+            self._pages.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.3
         )
         await runner.setup()
         try:

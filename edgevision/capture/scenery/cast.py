@@ -60,7 +60,8 @@ def _across(place: Place, look: Look, rng: np.random.Generator) -> Actor:
     back = z + turn if z + turn <= high else z - turn
     edge = min(place.ways.half_width_m, place.view.half_width_m(min(z, back)) * 1.06)
     left, right = -edge * float(rng.uniform(0.35, 1.0)), edge * float(rng.uniform(0.35, 1.0))
-    corners = [(left, z), (right, z), (right, back), (left, back)]
+    slant = float(rng.uniform(0, abs(back - z)))
+    corners = [(left, z), (right, z + (slant if back > z else -slant)), (right, back), (left, back)]
     return _walker(look, corners, rng)
 
 
@@ -68,9 +69,10 @@ def _down(place: Place, look: Look, rng: np.random.Generator) -> Actor:
     x0, x1, z0, z1 = place.ways.aisles_m[int(rng.integers(len(place.ways.aisles_m)))]
     # Kept inside the picture at the near end.
     room = place.view.half_width_m(z0) * 0.85
-    a, b = sorted(float(np.clip(rng.uniform(x0, x1), -room, room)) for _ in range(2))
+    a, b = (float(np.clip(rng.uniform(x0, x1), -room, room)) for _ in range(2))
     far = float(rng.uniform(0.6 * z1 + 0.4 * z0, z1))
-    return _walker(look, [(a, z0), (a, far), (b + 0.3, far), (b + 0.3, z0)], rng)
+    c, d = (float(rng.uniform(x0, x1)) for _ in range(2))
+    return _walker(look, [(a, z0), (c, far), (d, far), (b, z0)], rng)
 
 
 def _walker(look: Look, corners: list[tuple[float, float]], rng: np.random.Generator) -> Actor:

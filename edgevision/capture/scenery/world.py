@@ -15,11 +15,17 @@ from edgevision.capture.scenery.backdrop import Noise
 from edgevision.capture.scenery.cast import cast
 from edgevision.capture.scenery.figure import Sprite, draw_figure
 from edgevision.capture.scenery.hall import hall
+from edgevision.capture.scenery.office import office
 from edgevision.capture.scenery.place import Place
+from edgevision.capture.scenery.street import street
 from edgevision.capture.scenery.walk import Moment, relative_yaw
 from edgevision.detections import Detections
 
-PLACES: dict[str, Callable[[int, int, int, np.random.Generator], Place]] = {"hall": hall}
+PLACES: dict[str, Callable[[int, int, int, np.random.Generator], Place]] = {
+    "hall": hall,
+    "street": street,
+    "office": office,
+}
 
 SCENE_FPS = 30.0
 """One frame is 1/30 s of the scene's time, whatever the rate it is served at."""
@@ -29,10 +35,14 @@ LEAST_VISIBLE = 0.15
 _LEVELS_PX_PER_M = (10.0, 16.0, 25.0, 40.0, 64.0, 100.0, 160.0, 250.0, 400.0)
 _FINEST_SHRUNK = 64.0
 """Figures smaller than this are drawn at it and shrunk: a face of three pixels cannot be painted."""
-_YAW_STEPS, _STRIDE_STEPS, _IDLE_STEPS = 30, 24, 12
+_FINEST_MOVING = 250.0
+"""Nobody sees more of somebody who walks."""
+_YAW_STEPS, _STRIDE_STEPS, _IDLE_STEPS = 24, 24, 8
 _HEAD_STEP_RAD, _LIFT_STEP = 0.15, 0.06
-_CACHE_BYTES = 64 << 20
+_CACHE_BYTES = 80 << 20
 _NOISE_MEAN = 12
+_REACH_M = 1.0
+"""No part of anybody is farther aside from where they stand."""
 
 _Key = tuple[int, str, int, int, int, int, float]
 
@@ -135,9 +145,12 @@ class World:
     ) -> _Drawn | None:
         view = self.place.view
         scale = view.scale_px_per_m(moment.z_m)
+        column = view.column_px(moment.x_m, moment.z_m) - drift_x
+        if abs(column - view.width_px / 2) > view.width_px / 2 + _REACH_M * scale:
+            return None
         sprite = self._sprite(number, moment, scale)
         ratio = scale / sprite.scale_px_per_m
-        left = view.column_px(moment.x_m, moment.z_m) - drift_x - sprite.foot_x_px * ratio
+        left = column - sprite.foot_x_px * ratio
         top = view.row_px(0, moment.z_m) - drift_y - sprite.foot_y_px * ratio
         high, wide = sprite.pixels.shape[:2]
         part = _overlap(floor(left), floor(top), int(wide * ratio) + 2, int(high * ratio) + 2, picture)
@@ -163,9 +176,13 @@ class World:
     def _sprite(self, number: int, moment: Moment, scale: float) -> Sprite:
         """The figure as it is now, from those drawn lately where it is among them."""
         view = self.place.view
+        moving = moment.posture == "walk"
+        steps = _STRIDE_STEPS if moving else _IDLE_STEPS
         level = next((s for s in _LEVELS_PX_PER_M if s >= scale), _LEVELS_PX_PER_M[-1])
-        steps = _STRIDE_STEPS if moment.posture == "walk" else _IDLE_STEPS
-        yaw = relative_yaw(moment, moment.x_m / moment.z_m)
+        if moving:
+            level = min(level, _FINEST_MOVING)
+        # From where it is seen matters little to a walker's look, and would ask for new drawings all along the way.
+        yaw = moment.yaw_rad if moving else relative_yaw(moment, moment.x_m / moment.z_m)
         lift = min(max((view.camera_height_m - 0.9) / moment.z_m, 0.0), 0.5)
         key = (
             number,
