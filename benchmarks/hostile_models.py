@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.errors import EdgeVisionError
-from edgevision.intake import Wish, add_model
+from edgevision.intake import add_model
+from edgevision.settle import Wish
 
 
 def main() -> int:

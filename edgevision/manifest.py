@@ -74,7 +74,7 @@ class InputRecipe(_Section):
         """What pixel values become: ``0-1``, ``0-255``, or by which mean and deviation."""
         if self.dtype == "uint8":
             return "pixels as they are"
-        if self.mean == (0, 0, 0) and len(set(self.std)) == 1:
+        if not any(self.mean) and len(set(self.std)) == 1:
             return f"0-{255 / self.std[0]:g}"
         return f"mean {'/'.join(f'{v:g}' for v in self.mean)} std {'/'.join(f'{v:g}' for v in self.std)}"
 
@@ -210,7 +210,7 @@ def _toml(values: Mapping[str, Any], path: str) -> list[str]:
         elif isinstance(value, list) and value and isinstance(value[0], dict):
             for entry in value:
                 tables += ["", f"[[{inner}]]", *_toml(entry, inner)]
-        elif value != []:
+        elif value not in ([], ""):
             plain.append(f"{key} = {_toml_value(value)}")
     return plain + tables
 

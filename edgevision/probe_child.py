@@ -58,8 +58,8 @@ class _Child:
         facts = inspect(model, self.where)
         if facts.external:
             raise ModelInvalid(
-                f"{self.where}: keeps weights in other files ({_some(facts.external)}), expected all in one; embed them: "
-                "python -c \"import onnx; onnx.save(onnx.load('IN.onnx'), 'OUT.onnx')\""
+                f"{self.where}: keeps weights in other files ({_some(facts.external)}), expected all in one; "
+                "embed them: python -c \"import onnx; onnx.save(onnx.load('IN.onnx'), 'OUT.onnx')\""
             )
         if facts.foreign:
             raise ModelInvalid(
@@ -91,7 +91,7 @@ class _Child:
         for picture in _pictures(recipe.width_px, recipe.height_px):
             prepared = detector.prepare(picture)
             began = time.perf_counter()
-            raw = self._translated(lambda prepared=prepared: detector.infer(prepared))  # type: ignore[misc]
+            raw = self._translated(lambda prepared=prepared: detector.infer(prepared))
             times_ms.append((time.perf_counter() - began) * 1000)
             for info, output in zip(session.outputs, raw.outputs, strict=True):
                 if output.dtype.kind == "f" and not np.isfinite(output).all():
@@ -103,8 +103,8 @@ class _Child:
             highest = int(found.class_ids.max()) if len(found) else 0
             if highest >= len(detector.classes):
                 raise ModelInvalid(
-                    f"{self.where}: expected classes 0 to {len(detector.classes) - 1} for {len(detector.classes)} names, "
-                    f"got class {highest}; give as many --classes as it was trained on"
+                    f"{self.where}: expected classes 0 to {len(detector.classes) - 1} for {len(detector.classes)} "
+                    f"names, got class {highest}; give as many --classes as it was trained on"
                 )
             counts.append(len(found))
             runs.append(raw.outputs)
@@ -180,7 +180,8 @@ def _sampled(output: NDArray[Any]) -> NDArray[np.float64]:
     flat = output.reshape(-1)
     if len(flat) == 0:
         return np.zeros(0)
-    return flat[np.linspace(0, len(flat) - 1, min(_SAMPLES, len(flat))).astype(int)].astype(np.float64)
+    places = np.linspace(0, len(flat) - 1, min(_SAMPLES, len(flat))).astype(int)
+    return np.asarray(flat[places], np.float64)
 
 
 def _shape(output: NDArray[Any]) -> tuple[int, ...]:

@@ -75,9 +75,8 @@ def user_models_folder() -> Path:
 
 def model_name(text: str) -> str:
     """A name that a model may have, made from a file's."""
-    return (
-        "".join(c if c.isalnum() and c.isascii() or c in "._-" else "-" for c in text.lower()).lstrip("._-") or "model"
-    )
+    kept = (c if (c.isalnum() and c.isascii()) or c in "._-" else "-" for c in text.lower())
+    return "".join(kept).lstrip("._-") or "model"
 
 
 def stored_folders() -> list[Path]:
@@ -186,8 +185,8 @@ def _from_metadata(path: Path, session: Session) -> Manifest:
         outputs = "; ".join(str(o) for o in session.outputs)
         raise ModelInvalid(
             f"{path}: carries no metadata that says how to feed it (input {session.inputs[0]}; outputs {outputs}). "
-            f"Add it with: edgevision models add {path.name}. Or put a {path.stem}.toml beside it with family "
-            f"({', '.join(sorted(FAMILIES))}), classes and [input]"
+            f"Put a {path.stem}.toml beside it with family ({', '.join(sorted(FAMILIES))}), classes and [input]; "
+            f"or have one made: edgevision models add {path.name}"
         )
     return manifest_from({"name": model_name(path.stem), **values}, f"{path} (metadata)")
 

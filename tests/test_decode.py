@@ -125,7 +125,12 @@ def test_nothing_over_the_threshold_is_empty(family):
         "yolox": [np.zeros((1, 126, 5 + CLASSES), np.float32)],
         "nanodet": [np.zeros((1, n, CLASSES), np.float32) for n in (96, 24, 6)]
         + [np.zeros((1, n, 32), np.float32) for n in (96, 24, 6)],
-    }[family]
+        "fastestdet": [np.zeros((1, 5 + CLASSES, 4, 6), np.float32)],
+        "ssd": [np.zeros((1, 400, 4), np.float32), np.zeros((1, 400, CLASSES), np.float32)],
+        "detr": [np.zeros((1, 300, 4), np.float32), np.full((1, 300, CLASSES), -9, np.float32)],
+    }.get(family)
+    if outputs is None:
+        pytest.skip("its outputs are told by name: see test_decode_families")
     got = make_decoder(family, head(*outputs)).decode(outputs, MIN_SCORE)
     assert got.boxes.shape == (0, 4)
     assert got.scores.shape == got.class_ids.shape == (0,)
@@ -139,7 +144,7 @@ def test_outputs_of_another_family_are_refused_with_a_sentence(family):
 
 
 def test_unknown_family_names_the_known_ones():
-    with pytest.raises(ModelInvalid, match="unknown family 'yolo99'; known are nanodet, ultralytics, yolox"):
+    with pytest.raises(ModelInvalid, match="unknown family 'yolo99'; known are .*nanodet, .*ultralytics, yolox"):
         make_decoder("yolo99", head(np.zeros((1, 9, 11), np.float32)))
 
 

@@ -64,7 +64,7 @@ def made(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Made]:
         made = Made(sink, True)
         ends = [lambda: watching.__exit__(None, None, None)]
     else:
-        made = Made(open_sink("window", Controls(), probe=False), True)
+        made = Made(open_sink("window", Controls(), probe=False), None)
     try:
         yield made
     finally:

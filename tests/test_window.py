@@ -78,15 +78,21 @@ def wait_for(condition, within_s: float = 10.0) -> None:
 
 
 @contextlib.contextmanager
-def shown(screen: Path, after: str = "pass", many: str = "10**9") -> Iterator[subprocess.Popen[str]]:
-    """A loop with a window in a process of its own, that says on its output what was asked of it."""
+def shown(screen: Path) -> Iterator[subprocess.Popen[str]]:
+    """A loop with a window in a process of its own, that says on its output what was asked of it.
+
+    It has lost its camera while the file ``lost`` lies beside the screen's.
+    """
+    lost = screen.with_name("lost")
+    lost.unlink(missing_ok=True)
     code = f"""
 import json, sys, time
+from pathlib import Path
 import numpy as np
 from edgevision.controls import Controls
 from edgevision.publish.window import WindowSink
 from tests.showing import *
-controls = Controls()
+controls, lost = Controls(), Path({str(lost)!r})
 pixels = np.full((360, 640, 3), (180, 60, 20), np.uint8)
 with WindowSink(controls) as sink:
     print(json.dumps("open"), flush=True)
@@ -99,11 +105,11 @@ with WindowSink(controls) as sink:
             print(json.dumps("snapshot"), flush=True)
         if paused:
             sink.notice(PAUSED)
-        elif index < {many}:
+        elif lost.exists():
+            sink.notice(LOST)
+        else:
             show(sink, result_of(index, [(20, 40, 300, 300)], pixels=pixels.copy()), renderer=renderer)
             index += 1
-        else:
-            {after}
         time.sleep(0.02)
     print(json.dumps("quit"), flush=True)
 """
@@ -195,7 +201,8 @@ def test_space_pauses_and_goes_on_and_s_saves(screen):
 @display
 @needs_x
 def test_lost_is_seen_and_keys_still_work(screen):
-    with shown(screen, after="sink.notice(LOST)", many="10") as child:
+    with shown(screen) as child:
+        screen.with_name("lost").touch()
         wait_for(lambda: count_of(screen, (70, 70, 245)) > 300)
         assert count_of(screen, (180, 60, 20)) == 0, "the last picture still looks live"
         press(screen, "q")

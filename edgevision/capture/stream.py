@@ -35,7 +35,7 @@ _NO_PICTURE_S = 10.0
 _BACKLOG_S = 2.0
 """At most so long after opening, pictures that a server had kept for newcomers are passed over."""
 _USUAL_PERIOD_S = 0.04
-_CLOSE_WAIT_S = 1.5
+_CLOSE_WAIT_S = 0.5
 
 # A stream over RTSP describes itself: probing it would take a second, and the packets read for it would be old.
 _RTSP = MappingProxyType({"rtsp_transport": "tcp", "probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"})
@@ -207,7 +207,7 @@ class StreamSource(ContextManaged):
             verdict = ledger.verdict()
         except FFmpegError as exc:
             cause = _strip(exc)
-            verdict = f"broke off at frame {ledger.number}: {_reason(exc, self._timeouts_s[1])}"
+            verdict = f"broke off after {ledger.given} frames ({_reason(exc, self._timeouts_s[1])}); try again"
         if verdict is not None:
             raise SourceBroken(f"{self._shown} {verdict}") from cause
 

@@ -34,7 +34,9 @@ _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTA
 def video_of(container: InputContainer, shown: str) -> VideoStream:
     """The stream to show, decoding set up. Raises `SourceBroken` where there is none that can be decoded."""
     if container.format.name in _NO_PICTURES:
-        raise SourceBroken(f"expected a video, found text in {shown}: give a video file, an image or a folder of images")
+        raise SourceBroken(
+            f"expected a video, found text in {shown}: give a video file, an image or a folder of images"
+        )
     # The picture on a record's sleeve is a video stream too.
     streams = [s for s in container.streams if not s.disposition & av.stream.Disposition.attached_pic]
     videos = [s for s in streams if isinstance(s, VideoStream)]
@@ -49,8 +51,8 @@ def video_of(container: InputContainer, shown: str) -> VideoStream:
 
 
 def fps_of(stream: VideoStream) -> float | None:
-    """Nominal frames per second, where the stream states a plausible figure."""
-    rate = stream.average_rate or stream.guessed_rate
+    """Frames per second, where the stream states a plausible figure or FFmpeg has measured one (not its guess of 25)."""
+    rate = stream.average_rate
     low, high = _PLAUSIBLE_FPS
     return float(rate) if rate and low <= rate <= high else None
 

@@ -29,6 +29,7 @@ __all__ = [
     "FAMILIES",
     "Candidates",
     "Decoder",
+    "Graph",
     "Guess",
     "Head",
     "guesses",

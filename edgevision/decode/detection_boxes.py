@@ -1,13 +1,13 @@
 """Finished detections in separate outputs: suppression is inside the graph, or was never needed.
 
-| made by | boxes | units | classes |
+| made by | outputs | boxes | classes |
 |---|---|---|---|
-| TensorFlow Object Detection API (``detection_boxes``, ``detection_scores``, ``detection_classes``, ``num_detections``) |
-  (1, K, 4) y1, x1, y2, x2 | shares of the input | from 1 |
-| torchvision (boxes, labels, scores; no batch axis) | (K, 4) x1, y1, x2, y2 | input pixels | from 1 |
-| EfficientNMS (``det_boxes``, ``det_scores``, ``det_classes``, ``num_dets``: YOLOv6, YOLOv7, mmdeploy) | (1, K, 4) x1,
-  y1, x2, y2 | input pixels | from 0 |
-| RT-DETR's and D-FINE's own export (``labels``, ``boxes``, ``scores``) | (1, K, 4) x1, y1, x2, y2 | pixels of the size
+| TensorFlow Object Detection API | ``detection_boxes``, ``detection_scores``, ``detection_classes``,
+  ``num_detections`` | (1, K, 4) y1, x1, y2, x2 in shares of the input | from 1 |
+| torchvision | boxes, labels, scores, without batch axis | (K, 4) x1, y1, x2, y2 in input pixels | from 1 |
+| EfficientNMS (YOLOv6, YOLOv7, mmdeploy) | ``det_boxes``, ``det_scores``, ``det_classes``, ``num_dets`` | (1, K, 4) x1,
+  y1, x2, y2 in input pixels | from 0 |
+| RT-DETR's and D-FINE's own export | ``labels``, ``boxes``, ``scores`` | (1, K, 4) x1, y1, x2, y2 in pixels of the size
   they were told | from 0 |
 
 Sources: the exporters' documentation (models/research/object_detection/exporter.py, torchvision.models.detection,

@@ -2,8 +2,8 @@
 
 Outputs ``cls_S`` (1, cells, 1), ``obj_S`` (1, cells, 1), ``bbox_S`` (1, cells, 4) and ``kps_S`` (1, cells, 10), in any
 order; class and object score have their sigmoid inside the graph. Score = sqrt(cls * obj); centre = (cell + xy) *
-stride, sides = exp(wh) * stride. As in OpenCV's ``face_detect.cpp`` (FaceDetectorYNImpl::postProcess) and "YuNet: A Tiny
-Millisecond-level Face Detector", doi:10.1007/s11633-023-1423-y. The landmarks are not used.
+stride, sides = exp(wh) * stride. As in OpenCV's ``face_detect.cpp`` (FaceDetectorYNImpl::postProcess) and "YuNet: A
+Tiny Millisecond-level Face Detector", doi:10.1007/s11633-023-1423-y. The landmarks are not used.
 """
 
 from __future__ import annotations

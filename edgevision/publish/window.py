@@ -22,6 +22,8 @@ _ESCAPE = 27
 _LARGEST_PX = (1280, 720)
 """A window starts no larger than this; it can be resized."""
 _OVERLAY_EVERY_S = 0.2
+_SHOW_EVERY_S = 1 / 60
+"""A screen shows no more, and a file that is read faster than that should not wait for its window."""
 _PROBE = "import cv2; cv2.namedWindow('edgevision', cv2.WINDOW_GUI_NORMAL); cv2.waitKey(1)"
 _ELSEWHERE = "use --display browser to watch in a browser, or --display none"
 
@@ -102,6 +104,7 @@ class WindowSink(ContextManaged):
         self._picture: NDArray[np.uint8] | None = None
         self._noticed: tuple[str, float] | None = None
         self._size_wh: tuple[int, int] | None = None
+        self._due_s = 0.0
         self._open = False
         try:
             cv2.namedWindow(title, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL)
@@ -112,13 +115,17 @@ class WindowSink(ContextManaged):
 
     @property
     def wants_picture(self) -> bool:
-        return self._open
+        return self._open and self._now_s() >= self._due_s
 
     def publish(self, result: Result, picture: NDArray[np.uint8] | None, status: Status) -> None:
         self._noticed = None
-        if picture is not None:
-            self._picture = picture
-            self._show(picture)
+        now_s = self._now_s()
+        if picture is None or now_s < self._due_s:
+            return
+        # Due times run on a grid, so that a camera's jitter does not cost every second frame.
+        self._due_s = max(self._due_s, now_s - _SHOW_EVERY_S) + _SHOW_EVERY_S
+        self._picture = picture
+        self._show(picture)
         self._pump()
 
     def notice(self, status: Status) -> None:

@@ -10,42 +10,61 @@ from edgevision.capture.scenery.pose import Posture
 from edgevision.capture.scenery.walk import Actor, Standing, Walking
 
 _GOLDEN = 0.6180339887498949
+_LANE_STEP = 2
+"""Lanes are taken by turns, not side by side."""
 _IDLE: tuple[Posture, ...] = ("stand", "stand", "pockets", "phone", "akimbo")
 
 
 def cast(place: Place, people: int, seed: int) -> list[Actor]:
     """``people`` actors. The first n of a larger cast are those of a cast of n."""
     start = float(np.random.default_rng([seed, 1]).random())
-    # Steps of the golden ratio spread the parts evenly however few they are.
-    return [
-        _actor(place, np.random.default_rng([seed, 2, k]), (start + k * _GOLDEN) % 1.0, k) for k in range(people)
-    ]
+    offset = int(start * 1000)
+    counts = {"close": offset, "sit": offset, "stay": offset, "down": offset, "across": offset}
+    actors = []
+    for k in range(people):
+        # Steps of the golden ratio spread the parts evenly however few they are; within a part turns are taken.
+        part = _part((start + k * _GOLDEN) % 1.0, place)
+        counts[part] += 1
+        actors.append(_actor(place, np.random.default_rng([seed, 2, k]), part, counts[part]))
+    return actors
 
 
-def _actor(place: Place, rng: np.random.Generator, part: float, number: int) -> Actor:
+def _part(share: float, place: Place) -> str:
+    if share < 0.14:
+        return "close"
+    if share < 0.24 and place.ways.seats:
+        return "sit"
+    if share < 0.40 and place.ways.stands:
+        return "stay"
+    if share < 0.58 and place.ways.aisles_m:
+        return "down"
+    return "across"
+
+
+def _actor(place: Place, rng: np.random.Generator, part: str, turn: int) -> Actor:
     look = random_look(rng)
-    if part < 0.14:
-        return _close(place, look, rng)
-    if part < 0.24 and place.ways.seats:
-        return _stay(place.ways.seats, look, "sit", rng, number)
-    if part < 0.40 and place.ways.stands:
-        return _stay(place.ways.stands, look, _IDLE[int(rng.integers(len(_IDLE)))], rng, number)
-    if part < 0.58 and place.ways.aisles_m:
-        return _down(place, look, rng)
-    return _across(place, look, rng)
+    if part == "close":
+        return _close(place, look, rng, turn)
+    if part == "sit":
+        return _stay(place.ways.seats, look, "sit", rng, turn)
+    if part == "stay":
+        return _stay(place.ways.stands, look, _IDLE[int(rng.integers(len(_IDLE)))], rng, turn)
+    if part == "down":
+        return _down(place, look, rng, turn)
+    return _across(place, look, rng, turn)
 
 
-def _close(place: Place, look: Look, rng: np.random.Generator) -> Actor:
+def _close(place: Place, look: Look, rng: np.random.Generator, turn: int) -> Actor:
     z = float(rng.uniform(*place.near_m))
-    side = 1 if rng.random() < 0.5 else -1
-    x = side * float(rng.uniform(0.25, 0.72)) * place.view.half_width_m(z)
+    side = 1 if turn % 2 else -1
+    x = side * float(rng.uniform(0.35, 0.78)) * place.view.half_width_m(z)
     # Most look into the picture, some past the camera.
     yaw = float(-side * rng.uniform(0.0, 0.9))
     return Standing(look, x, z, yaw, _IDLE[int(rng.integers(len(_IDLE)))], float(rng.uniform(0, 60)))
 
 
-def _stay(spots: tuple[Spot, ...], look: Look, posture: Posture, rng: np.random.Generator, number: int) -> Actor:
-    spot = spots[int(number * _GOLDEN * 7.3 + rng.integers(len(spots))) % len(spots)]
+def _stay(spots: tuple[Spot, ...], look: Look, posture: Posture, rng: np.random.Generator, turn: int) -> Actor:
+    spot = spots[turn % len(spots)]
     jitter = 0.0 if posture == "sit" else 0.25
     x = spot.x_m + float(rng.uniform(-jitter, jitter))
     z = spot.z_m + float(rng.uniform(-jitter, jitter)) * 0.6
@@ -53,11 +72,12 @@ def _stay(spots: tuple[Spot, ...], look: Look, posture: Posture, rng: np.random.
     return Standing(look, x, z, yaw, posture, float(rng.uniform(0, 60)))
 
 
-def _across(place: Place, look: Look, rng: np.random.Generator) -> Actor:
-    low, high = place.ways.lanes_m[int(rng.integers(len(place.ways.lanes_m)))]
+def _across(place: Place, look: Look, rng: np.random.Generator, turn: int) -> Actor:
+    lanes = place.ways.lanes_m
+    low, high = lanes[turn * _LANE_STEP % len(lanes)]
     z = float(rng.uniform(low, high))
-    turn = min(max(high - low, 0.2), 0.9)
-    back = z + turn if z + turn <= high else z - turn
+    away = min(max(high - low, 0.2), 0.9)
+    back = z + away if z + away <= high else z - away
     edge = min(place.ways.half_width_m, place.view.half_width_m(min(z, back)) * 1.06)
     left, right = -edge * float(rng.uniform(0.35, 1.0)), edge * float(rng.uniform(0.35, 1.0))
     slant = float(rng.uniform(0, abs(back - z)))
@@ -65,8 +85,8 @@ def _across(place: Place, look: Look, rng: np.random.Generator) -> Actor:
     return _walker(look, corners, rng)
 
 
-def _down(place: Place, look: Look, rng: np.random.Generator) -> Actor:
-    x0, x1, z0, z1 = place.ways.aisles_m[int(rng.integers(len(place.ways.aisles_m)))]
+def _down(place: Place, look: Look, rng: np.random.Generator, turn: int) -> Actor:
+    x0, x1, z0, z1 = place.ways.aisles_m[turn % len(place.ways.aisles_m)]
     # Kept inside the picture at the near end.
     room = place.view.half_width_m(z0) * 0.85
     a, b = (float(np.clip(rng.uniform(x0, x1), -room, room)) for _ in range(2))

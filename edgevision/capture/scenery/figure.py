@@ -15,6 +15,9 @@ from edgevision.capture.scenery.relief import Light, Patch, Plane, Relief
 
 (_NONE, _SKIN, _HAIR, _TOP, _SECOND, _BOTTOM, _SHOE, _SOLE, _BAG, _HAT, _WHITE, _EYE, _LIP, _INNER, _DARK, _BLUSH, _BROW) = range(17)  # fmt: skip
 
+_FACELESS_PX = 200
+"""Figures less tall than this show neither nose, ears nor thumbs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sprite:
@@ -168,9 +171,9 @@ class _Painter:
             shin = (0.039 * loose, 0.038 * loose, hem)
             self._limb(knee, ankle + np.array([0.0, 0.004, 0.0]), shin, _BOTTOM, fold, cap=0.6, key=side + 3)
         else:
-            self._limb(knee, ankle, (0.034, 0.037, 0.030, 0.021), _SKIN)
+            self._limb(knee, ankle, (0.034, 0.036, 0.021), _SKIN)
         heel = ankle + (ankle - toe) * np.array([0.22, 0.0, 0.22]) + np.array([0.0, -0.019, 0.0])
-        self._limb(heel, toe, (0.024, 0.027, 0.024, 0.019), _SHOE, cap=0.9)
+        self._limb(heel, toe, (0.024, 0.027, 0.019), _SHOE, cap=0.9)
         self._limb(ankle + np.array([0.0, 0.012, 0.0]), heel, (0.024, 0.024), _SHOE)
 
     def _torso(self, j: Joints, g: float) -> None:
@@ -254,8 +257,10 @@ class _Painter:
         else:
             self._limb(shoulder, elbow, (0.028 * g, 0.028, 0.024), _SKIN, cap=0.6)
             self._limb(shoulder, shoulder * 0.38 + elbow * 0.62, (0.0345 * g, 0.035, 0.034), _TOP, 0.12, cap=0.8)
-            self._limb(elbow, wrist, (0.025, 0.026, 0.022, 0.017), _SKIN)
-        self._limb(wrist, hand, (0.016, 0.022, 0.019, 0.012), _SKIN)
+            self._limb(elbow, wrist, (0.025, 0.0245, 0.017), _SKIN)
+        self._limb(wrist, hand, (0.016, 0.022, 0.012), _SKIN)
+        if self._size < _FACELESS_PX:
+            return
         thumb = wrist * 0.75 + hand * 0.25 + np.array([0.0, -0.004, 0.018])
         self._limb(thumb, thumb + (hand - wrist) * 0.5, (0.008, 0.007), _SKIN)
 
@@ -274,6 +279,9 @@ class _Painter:
         if skull is not None:
             left, front = turned._front(skull)
             self.relief.stamp(skull, self._face(skull, left, front))
+        if self._size < _FACELESS_PX:
+            self._hair(turned, spin @ base)
+            return
         nose = base + ahead * 0.058 + up * 0.042
         self._limb(nose + up * 0.018 - ahead * 0.006, nose, (0.006, 0.0095), _SKIN, cap=0.8)
         for k in (1, -1):

@@ -88,26 +88,25 @@ class Relief:
         u = x * np.float32(ux) + y * np.float32(uy)
         v = y * np.float32(ux) - x * np.float32(uy)
         u *= np.float32(1 / length)
-        along = np.clip(u, 0.0, 1.0)
-        half: Plane | np.float32
-        deep: Plane | np.float32
-        if len(widths_px) == 2:
-            half = along * np.float32(widths_px[1] - widths_px[0]) + np.float32(widths_px[0])
-            deep = along * np.float32(depths_px[1] - depths_px[0]) + np.float32(depths_px[0])
-        else:
-            knots = np.linspace(0, 1, len(widths_px))
-            half = np.interp(along, knots, widths_px).astype(np.float32)
-            deep = np.interp(along, knots, depths_px).astype(np.float32)
-        inverse = 1 / half
+        along = np.maximum(u, 0)
+        np.minimum(along, 1, out=along)
+        half = _profile(widths_px, along)
+        # Round bodies are as deep as they are wide.
+        deep = half if depths_px is widths_px else _profile(depths_px, along)
+        inverse = np.reciprocal(half)
         v *= inverse
         u -= along
         u *= inverse
         u *= np.float32(length / cap)
-        q = 1 - v * v - u * u
-        inside = q > 0
-        nz = np.sqrt(np.maximum(q, 0))
+        q = v * v
+        q += u * u
+        inside = q < 1
+        np.subtract(1, q, out=q)
+        np.maximum(q, 0, out=q)
+        nz = np.sqrt(q, out=q)
         depth = nz * deep
-        depth += along * np.float32(bz - az) + np.float32(az)
+        depth += along * np.float32(bz - az)
+        depth += np.float32(az)
         return Patch(
             slice(y0, y1),
             slice(x0, x1),
@@ -146,9 +145,9 @@ class Relief:
         material = self.material[rows, columns]
         covered = material > 0
         mask = covered.astype(np.float32)
-        soft = max(scale_px * 0.005, 0.6)
-        nx = cv2.GaussianBlur(self.normal_x[rows, columns], (0, 0), soft)
-        ny = cv2.GaussianBlur(self.normal_y[rows, columns], (0, 0), soft)
+        soft = int(scale_px * 0.012) | 1
+        nx = cv2.blur(self.normal_x[rows, columns], (soft, soft))
+        ny = cv2.blur(self.normal_y[rows, columns], (soft, soft))
         fold = self.fold[rows, columns]
         # Folds bend the surface: their slope is kept the same for every size of figure.
         steep = scale_px / 700
@@ -179,3 +178,19 @@ class Relief:
         picture.reshape(-1, 4)[at] = colours
         out[rows, columns] = cv2.GaussianBlur(picture, (3, 3), 0)
         return out
+
+
+def _profile(radii: Sequence[float], along: Plane) -> Plane:
+    """Radii at equal steps, read at ``along``: a line through two, a parabola through three, else piecewise."""
+    if len(radii) == 2:
+        out = along * np.float32(radii[1] - radii[0])
+    elif len(radii) == 3:
+        a, b, c = radii
+        out = along * np.float32(2 * (a - 2 * b + c))
+        out += np.float32(-3 * a + 4 * b - c)
+        out *= along
+    else:
+        knots = [k / (len(radii) - 1) for k in range(len(radii))]
+        return np.interp(along, knots, radii).astype(np.float32)
+    out += np.float32(radii[0])
+    return out

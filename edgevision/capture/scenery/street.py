@@ -24,7 +24,7 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         height_px,
         focal_px=float(width_px * rng.uniform(0.82, 1.0)),
         horizon_px=float(height_px * rng.uniform(0.34, 0.42)),
-        camera_height_m=float(rng.uniform(1.6, 2.7)),
+        camera_height_m=float(rng.uniform(1.6, 2.4)),
     )
     back = Backdrop(view, margin_px)
     houses = np.cumsum(rng.uniform(5.5, 9.0, 12)) - 42.0
@@ -76,8 +76,8 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         # Ground floor: a shop window, its door, a blind and a plain board over it.
         shop = (up > 0.55) & (up < 2.55) & (local > 0.5) & (local < step * 2 + 0.6)
         door = (up < 2.4) & (local > step * 2 + 0.9) & (local < step * 2 + 1.85)
-        inside = colour((58, 60, 62), 0.9 + 0.35 * noise.at(x * 1.5, up, 3.0))
-        inside = mix(inside, colour((190, 206, 220), np.ones_like(up)), np.clip(0.22 + 0.25 * noise.at(x + up, up, 6.0), 0, 0.6))
+        inside = colour((58, 60, 62), 0.9 + 0.22 * noise.at(x * 1.5, up, 3.0))
+        inside = mix(inside, colour((190, 206, 220), np.ones_like(up)), np.clip(0.22 + 0.14 * noise.at((x + up) * 0.7, up * 0.5, 8.0), 0, 0.6))
         out = mix(out, mix(inside, colour((50, 48, 46), np.ones_like(up)), seam(local, 1.3, 0.07, h.span_u)), shop.astype(np.float32))
         out = mix(out, blinds[(number + 1) % 4] * (0.72 + 0.04 * noise.at(x * 5, up, 4.0))[..., None], door.astype(np.float32))
         board = (up > 2.62) & (up < 3.25) & (local > 0.3) & (local < step * 2 + 2.0)
@@ -130,13 +130,13 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         margin_px,
         Light(tuple(key / np.linalg.norm(key)), (0.66, 0.63, 0.56), (0.56, 0.59, 0.64), (0.30, 0.29, 0.27)),
         Ways(
-            lanes_m=((3.6, 4.5), (4.4, 5.3), (5.2, 6.0), (17.0, 17.8), (18.0, 19.2)),
+            lanes_m=((4.4, 5.2), (17.0, 17.8), (5.2, 6.0), (18.0, 19.2), (3.7, 4.4)),
             aisles_m=((-2.0, 2.0, 9.8, 18.0),),
             half_width_m=12.0,
             stands=(Spot(-1.6, 5.0, 0.4), Spot(1.3, 4.7, -0.3), Spot(3.6, 18.6, 0.0), Spot(-4.4, 18.4, 1.2), Spot(0.6, 19.0, 0.2)),
             seats=tuple(seats),
         ),
-        near_m=(1.9, 2.9),
+        near_m=(2.2, 3.2),
         shadow=0.55,
         haze_m=260.0,
         haze_bgr=(222, 214, 204),

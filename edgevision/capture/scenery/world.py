@@ -32,10 +32,10 @@ SCENE_FPS = 30.0
 LEAST_VISIBLE = 0.15
 """A person who shows less than this share is no truth."""
 
-_LEVELS_PX_PER_M = (10.0, 16.0, 25.0, 40.0, 64.0, 100.0, 160.0, 250.0, 400.0)
+_LEVELS_PX_PER_M = (10.0, 16.0, 25.0, 40.0, 64.0, 100.0, 160.0, 230.0, 330.0)
 _FINEST_SHRUNK = 64.0
 """Figures smaller than this are drawn at it and shrunk: a face of three pixels cannot be painted."""
-_FINEST_MOVING = 250.0
+_FINEST_MOVING = 230.0
 """Nobody sees more of somebody who walks."""
 _YAW_STEPS, _STRIDE_STEPS, _IDLE_STEPS = 24, 24, 8
 _HEAD_STEP_RAD, _LIFT_STEP = 0.15, 0.06
