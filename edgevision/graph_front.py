@@ -93,6 +93,23 @@ def _graph_without(graph: memoryview, old_input: bytes) -> bytes:
     return wire.joined(parts)
 
 
+def with_fixed_input(graph: bytes, name: str, values: NDArray[np.int64]) -> bytes:
+    """The model with one of its inputs made a constant."""
+    parts = []
+    for number, kind, value in wire.fields_of(graph):
+        if number != wire.MODEL_GRAPH or not isinstance(value, memoryview):
+            parts.append(wire.again(number, kind, value))
+            continue
+        kept = [
+            wire.again(n, k, v)
+            for n, k, v in wire.fields_of(value)
+            if not (n == wire.GRAPH_INPUT and isinstance(v, memoryview) and wire.value_name(v) == name)
+        ]
+        held = wire.bytes_field(wire.GRAPH_INITIALIZER, _tensor(name, values))
+        parts.append(wire.bytes_field(number, wire.joined([*kept, held])))
+    return wire.joined(parts)
+
+
 def _tidied(graph: bytes, weights: set[str]) -> bytes:
     """The model without inputs that are weights."""
     parts = []

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound, UsageError
-from edgevision.graph_front import front_into
+import numpy as np
+
+from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.graph_front import front_into, with_fixed_input
 from edgevision.manifest import Manifest, manifest_text
 from edgevision.model_card import card
 from edgevision.probe import Limits, Probe, Trial
-from edgevision.settle import Wish, settle
-from edgevision.store import MOST_BYTES, model_name, pickle_reason, user_models_folder
+from edgevision.settle import Wish, settle, size_input
+from edgevision.store import MOST_BYTES, model_name, pickle_reason, put_folder, user_models_folder
 
 _AGREE = 1e-4
 """Largest difference, as a share of the largest output, between a graph and its form with the front inside."""
@@ -53,26 +55,32 @@ def add_model(path: Path, wish: Wish, limits: Limits | None = None) -> Added:
         graph = path.read_bytes()
         made_path = folder / "model.onnx"
         made_path.write_bytes(graph)
+        origin_sha256 = hashlib.sha256(graph).hexdigest()
         with Probe(made_path, str(path), limits) as probe:
-            manifest, notes = settle(probe.load(), probe.run_once, wish, name)
+            described = probe.load()
+            if (told := size_input(described, wish)) is not None:
+                graph = with_fixed_input(graph, told[0], np.array([told[1:]], np.int64))
+                made_path.write_bytes(graph)
+                described = probe.load()
+            manifest, notes = settle(described, probe.run_once, wish, name)
+            if told is not None:
+                notes += (f"its input {told[0]} made a constant, {told[1]}×{told[2]} px",)
             trial = probe.try_out(manifest)
-        made, front_notes = front_into(graph, manifest, wish.front)
-        notes += front_notes
-        if made.graph != graph:
-            made_path.write_bytes(made.graph)
-            with Probe(made_path, str(path), limits) as probe:
+            made, front_notes = front_into(graph, manifest, wish.front)
+            notes += front_notes
+            if made.graph != graph:
+                made_path.write_bytes(made.graph)
                 probe.load()
                 again = probe.try_out(made.manifest)
-            _same(trial, again, path)
-            trial = again
+                _same(trial, again, path)
+                trial = again
         if trial.silent:
             notes += ("it found nothing at all in the trial pictures: look at its boxes before you trust it",)
         manifest = made.manifest.model_copy(update={"sha256": hashlib.sha256(made.graph).hexdigest()})
-        origin_sha256 = hashlib.sha256(graph).hexdigest()
         (folder / "model.toml").write_text(manifest_text(manifest), encoding="utf-8")
         text = card(manifest, path.name, origin_sha256, notes, trial.median_ms, date.today())
         (folder / "README.md").write_text(text, encoding="utf-8")
-        _put(folder, target, Path(scratch))
+        put_folder(folder, target, Path(scratch))
     return Added(target, manifest, notes, trial)
 
 
@@ -124,15 +132,3 @@ def _same(one: Trial, other: Trial, path: Path) -> None:
                 f"{path}: with normalisation put inside the graph its outputs changed by more than {_AGREE}; "
                 "add it with --no-front"
             )
-
-
-def _put(folder: Path, target: Path, scratch: Path) -> None:
-    """Exchange folders: what stood at the target goes with the scratch folder."""
-    try:
-        if target.exists():
-            target.rename(scratch / "old")
-        folder.rename(target)
-    except OSError as exc:
-        if (scratch / "old").exists():
-            (scratch / "old").rename(target)
-        raise EdgeVisionError(f"{target}: cannot be written: {exc.strerror or exc}") from exc

@@ -71,9 +71,9 @@ class InputRecipe(_Section):
 
     @property
     def scale_in_words(self) -> str:
-        """What pixel values become: ``0-1``, ``0-255``, or by which mean and deviation."""
+        """What pixel values become: ``0-1``, ``0-255``, by which mean and deviation; ``uint8`` as they are."""
         if self.dtype == "uint8":
-            return "pixels as they are"
+            return "uint8"
         if not any(self.mean) and len(set(self.std)) == 1:
             return f"0-{255 / self.std[0]:g}"
         return f"mean {'/'.join(f'{v:g}' for v in self.mean)} std {'/'.join(f'{v:g}' for v in self.std)}"

@@ -21,7 +21,7 @@ def card(manifest: Manifest, file_name: str, file_sha256: str, notes: Sequence[s
         "|---|---|",
         f"| version | {manifest.version} |",
         f"| family | {manifest.family} |",
-        f"| input | {recipe.in_words}, {recipe.dtype} {recipe.layout} |",
+        f"| input | {recipe.in_words}, as {recipe.dtype} {recipe.layout} |",
         f"| classes | {len(manifest.classes)}: {classes} |",
         f"| licence | {manifest.licence} |",
         f"| one inference here, one thread | {median_ms:.1f} ms |",

@@ -36,7 +36,7 @@ class _Malformed(ValueError):
 class _Walk:
     """Counts fields over one file, so that no file is walked without end."""
 
-    left: int = MOST_FIELDS
+    left: int = field(default_factory=lambda: MOST_FIELDS)
 
     def fields(self, data: memoryview) -> Iterator[tuple[int, int, Value]]:
         """(field number, wire type, value) of one message."""

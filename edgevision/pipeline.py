@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edgevision.controls import Controls
 from edgevision.detections import Detections
+from edgevision.errors import EdgeVisionError
 from edgevision.frame import Frame
 from edgevision.lanes import Job, Lanes, as_staged
 from edgevision.meter import LoopMeter, Summary
@@ -62,6 +63,7 @@ class Pipeline:
         self._meter = LoopMeter(clock)
         self._lanes: Lanes | None = None
         self._served: StagedDetector | None = None
+        self._last: Result | None = None
         self._observers: tuple[Callable[[Result], None], ...] = ()
         self._paused_ns: int | None = None
         self._resumed_ns = 0
@@ -71,6 +73,7 @@ class Pipeline:
 
         Raises what the source, the detector or a sink raised, after every result that came before it.
         """
+        reason = ""
         self._lanes = lanes = Lanes(self._source, self._detector, self._streams, self._clock)
         try:
             while not self.controls.quitting:
@@ -87,8 +90,12 @@ class Pipeline:
                 if self._source.info.live and job.frame.captured_ns < self._resumed_ns:
                     continue  # from before a pause: shown now, it would pass for live
                 yield self._publish(job)
+        except EdgeVisionError as exc:
+            reason = str(exc)
+            raise
         finally:
             lanes.stop()
+            self._tell(self._status("ended", self._detector.name, reason))
 
     @property
     def detector(self) -> Detector:
@@ -141,7 +148,7 @@ class Pipeline:
         result = Result(frame, detections, times, detector.name, detector.classes)
         status = self._status("running", detector.name)
         picture: NDArray[np.uint8] | None = None
-        wants_snapshot = self._snapshot is not None and self.controls.take_snapshot_request()
+        wants_snapshot = self._asked_for_snapshot()
         if self._renderer is not None and (wants_snapshot or any(sink.wants_picture for sink in self._sinks)):
             picture = self._renderer.draw(result, status)
             result = replace(result, times=replace(times, render=now() - tracked))
@@ -149,13 +156,21 @@ class Pipeline:
         for sink in self._sinks:
             sink.publish(result, picture, status)
             result = replace(result, times=replace(result.times, publish=now() - drawn))
-        if wants_snapshot and self._snapshot is not None and picture is not None:
-            self._snapshot(picture, result)
+        if wants_snapshot and picture is not None:
+            self._take_snapshot(picture, result)
+        self._last = result
         self._served = detector
         self._meter.record(result)
         for observer in self._observers:
             observer(result)
         return result
+
+    def _asked_for_snapshot(self) -> bool:
+        return self._snapshot is not None and self.controls.take_snapshot_request()
+
+    def _take_snapshot(self, picture: NDArray[np.uint8], result: Result) -> None:
+        if self._snapshot is not None:
+            self._snapshot(picture, result)
 
     def _decode(self, job: Job) -> tuple[StagedDetector, Detections]:
         """The detections of a job, and whose they are."""
@@ -171,13 +186,16 @@ class Pipeline:
         """No result for a moment: say so if it is the source's doing."""
         info = self._source.info
         if not info.live:
+            self._tell(self._status("running", self._detector.name))  # a slow model must not freeze a window
             return
         patience_s = max(LOST_AFTER_S, 3 / info.fps if info.fps else 0)
         silent_s = (self._clock() - lanes.arrived_ns) / 1e9
         if silent_s < patience_s and self._source.trouble is None:
             return
         detail = self._source.trouble or f"{info.name} gave no frame for {silent_s:.0f} s"
-        status = replace(self._status("lost", self._detector.name, detail), age_ms=silent_s * 1e3)
+        self._tell(replace(self._status("lost", self._detector.name, detail), age_ms=silent_s * 1e3))
+
+    def _tell(self, status: Status) -> None:
         for sink in self._sinks:
             sink.notice(status)
 
@@ -185,9 +203,10 @@ class Pipeline:
         """Keep time and sinks right while paused; whether the loop is to stand still."""
         if self.controls.paused:
             self._paused_ns = self._paused_ns or self._clock()
-            status = self._status("paused", self._detector.name)
-            for sink in self._sinks:
-                sink.notice(status)
+            self._tell(self._status("paused", self._detector.name))
+            if self._last is not None and self._renderer is not None and self._asked_for_snapshot():
+                shown = self._renderer.draw(self._last, self._status("running", self._last.model))
+                self._take_snapshot(shown, self._last)
             return True
         if self._paused_ns is not None:
             self._resumed_ns = self._clock()

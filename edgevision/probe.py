@@ -78,6 +78,7 @@ class Probe:
         self._memory_mib = limits.memory_mib + 6 * (path.stat().st_size >> 20)
         self._path = path
         self._left_s = limits.load_and_first_run_s
+        self._load_s = 0.0
         self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -106,8 +107,10 @@ class Probe:
                     pipe.close()
 
     def load(self) -> Described:
-        """Check the file's bytes, then load it."""
+        """Check the file's bytes, then load it; again, where the file has been rewritten since."""
+        began = time.monotonic()
         got = self._ask({"do": "load", "path": str(self._path), "where": self.where, "memory_mib": self._memory_mib})
+        self._load_s = time.monotonic() - began
         return Described(
             self.where,
             tuple(_info(i) for i in got["inputs"]),
@@ -120,8 +123,8 @@ class Probe:
     def run_once(self, shape: tuple[int, ...]) -> tuple[TensorInfo, ...]:
         """Run on noise of that shape: the outputs, no dimension of them open any more."""
         got = self._ask({"do": "run_once", "shape": list(shape)})
-        # Slow but honest models get, for what follows, ten times what their first run took.
-        self._left_s = max(self._left_s, 10 * float(got["run_s"]))
+        # A slow but honest model gets, for what follows, time in proportion to what its first run took.
+        self._left_s = max(self._left_s, 2 * self._load_s + 12 * float(got["run_s"]))
         return tuple(_info(o) for o in got["outputs"])
 
     def try_out(self, manifest: Manifest) -> Trial:

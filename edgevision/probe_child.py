@@ -20,6 +20,7 @@ from edgevision.onnx_wire import inspect
 from edgevision.session import Session, TensorInfo
 
 _SAMPLES = 64
+_MOST_CPU_S = 300
 
 
 def answer() -> None:
@@ -137,11 +138,11 @@ class _Child:
         return self._session
 
     def _translated(self, call: Any) -> Any:
-        """Memory refused by the bound, which onnxruntime reports in words of its own."""
+        """Memory refused by the bound, which onnxruntime reports in words of its own, often cut short."""
         try:
             return call()
         except EdgeVisionError as exc:
-            if any(word in str(exc).lower() for word in ("allocat", "bad_alloc", "memory")):
+            if any(word in str(exc).lower() for word in ("alloca", "bad_alloc", "memory")):
                 raise ModelInvalid(
                     f"{self.where}: needs more memory than the {self.memory_mib} MiB that an unknown model may have"
                 ) from exc
@@ -154,7 +155,14 @@ def _bound(memory_mib: int) -> None:
         return
     import resource
 
-    for which, most in ((resource.RLIMIT_AS, memory_mib << 20), (resource.RLIMIT_CORE, 0), (resource.RLIMIT_FSIZE, 0)):
+    bounds = (
+        (resource.RLIMIT_AS, memory_mib << 20),
+        (resource.RLIMIT_CORE, 0),
+        (resource.RLIMIT_FSIZE, 0),
+        # Should the parent be killed while a loop without end runs here, this ends it.
+        (resource.RLIMIT_CPU, _MOST_CPU_S),
+    )
+    for which, most in bounds:
         hard = resource.getrlimit(which)[1]
         try:
             resource.setrlimit(which, (most if hard < 0 else min(most, hard), hard))

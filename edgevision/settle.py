@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.class_names import coco_names
-from edgevision.decode import FAMILIES, Graph, Guess, guesses, recognise, standard_recipe
+from edgevision.decode import FAMILIES, Graph, Guess, guesses, recognise, standard_recipe, standard_thresholds
 from edgevision.errors import ModelInvalid, UsageError
 from edgevision.manifest import Manifest, manifest_from
 from edgevision.session import TensorInfo
@@ -45,8 +45,8 @@ def parse_input(text: str, channel_order: str = "rgb") -> dict[str, Any]:
     ``channel_order`` is the order where the text names none.
 
     Words in any order, spaces or commas between: a size in px (``416`` or ``416x320``, width first), ``rgb`` or
-    ``bgr``, ``letterbox``, ``letterbox-top-left`` or ``stretch``, ``0-1``, ``0-255``, ``-1-1`` or ``imagenet``, ``nchw`` or
-    ``nhwc``, ``mean=a/b/c``, ``std=a/b/c``, ``pad=N``.
+    ``bgr``, ``letterbox``, ``letterbox-top-left`` or ``stretch``, ``0-1``, ``0-255``, ``-1-1`` or ``imagenet``,
+    ``nchw`` or ``nhwc``, ``mean=a/b/c``, ``std=a/b/c``, ``pad=N``.
     """
     values: dict[str, Any] = {}
     imagenet = False
@@ -114,11 +114,36 @@ def settle(graph: Graph, run_once: RunOnce, wish: Wish, name: str) -> tuple[Mani
             "classes": classes,
             "licence": wish.licence or (told or {}).get("licence", "unknown"),
             "input": values,
+            "thresholds": standard_thresholds(family, where),
         },
         where,
     )
     notes.append(f"input {manifest.input.in_words}: " + ("as you said" if wish.input else f"what {family} takes"))
     return manifest, tuple(notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _OneInput:
+    """A graph, seen without those of its inputs that are no picture."""
+
+    where: str
+    inputs: tuple[TensorInfo, ...]
+    outputs: tuple[TensorInfo, ...]
+    metadata: Mapping[str, str]
+
+
+def size_input(graph: Graph, wish: Wish) -> tuple[str, int, int] | None:
+    """The input by which RT-DETR's and D-FINE's own exports are told the picture's width and height, and what to tell.
+
+    Told the input's own size, they give boxes in its pixels, as every other head does. None where there is no such
+    input. Raises `ModelInvalid` where no camera frame can feed the other one.
+    """
+    sizes = [i for i in graph.inputs if i.name == "orig_target_sizes" and i.dtype == "int64" and i.shape[-1] == 2]
+    if len(graph.inputs) != 2 or len(sizes) != 1:
+        return None
+    picture = tuple(i for i in graph.inputs if i is not sizes[0])
+    feed = feeding(_OneInput(graph.where, picture, graph.outputs, graph.metadata), parse_input(wish.input))
+    return sizes[0].name, feed["width_px"], feed["height_px"]
 
 
 def feeding(graph: Graph, wished: Mapping[str, Any]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from edgevision.decode import FAMILIES, recognise
 from edgevision.detector import OnnxDetector
-from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound, UsageError
 from edgevision.manifest import Manifest, manifest_from, read_manifest
 from edgevision.session import Session, default_threads
 
@@ -147,7 +147,7 @@ def load_detector(
     if lanes < 1 or (threads is not None and threads < 1):
         raise UsageError(f"expected at least 1 thread and 1 stream, got {threads} and {lanes}")
     stored = find_model(model)
-    graph = _read(stored)
+    graph = read_graph(stored)
     count = threads if threads is not None else (default_threads() if lanes == 1 else 1)
     session = Session(graph, str(stored.path), count, lanes)
     manifest = stored.manifest or _from_metadata(stored.path, session)
@@ -159,7 +159,8 @@ def load_detector(
     return detector
 
 
-def _read(stored: StoredModel) -> bytes:
+def read_graph(stored: StoredModel) -> bytes:
+    """The graph's bytes, which are those the manifest means. Raises `ModelNotFound` and `ModelInvalid`."""
     try:
         if stored.path.stat().st_size > MOST_BYTES:
             raise ModelInvalid(f"{stored.path}: expected an ONNX file of under 2 GiB")
@@ -209,6 +210,22 @@ def _resized(manifest: Manifest, session: Session, side_px: int | None) -> Manif
     return manifest.model_copy(update={"input": recipe.model_copy(update={"width_px": side_px, "height_px": side_px})})
 
 
+def put_folder(folder: Path, target: Path, scratch: Path) -> None:
+    """Put a finished folder in a target's place by renaming; what stood there goes to ``scratch``, on the same disk.
+
+    Raises `EdgeVisionError` where the disk refuses; the target then is as it was.
+    """
+    old = scratch / "replaced"
+    try:
+        if target.exists():
+            target.rename(old)
+        folder.rename(target)
+    except OSError as exc:
+        if old.exists() and not target.exists():
+            old.rename(target)
+        raise EdgeVisionError(f"{target}: cannot be written: {exc.strerror or exc}") from exc
+
+
 def remove_model(name: str) -> Path:
     """Remove a model from the user's folder, and return where it stood. Raises `ModelNotFound` and `UsageError`.
 
@@ -232,7 +249,7 @@ def export_model(model: str, to: Path) -> Path:
     Raises `ModelNotFound`, `ModelInvalid` and, where something stands there already, `UsageError`.
     """
     stored = find_model(model)
-    _read(stored)
+    read_graph(stored)
     source = stored.path.parent
     if stored.manifest is None or not (source / "model.toml").is_file():
         raise UsageError(f"{stored.path}: is a bare file; copy it as it is, or add it first")

@@ -28,7 +28,7 @@ def picture(number: int, size_wh: tuple[int, int] = (160, 120)) -> NDArray[np.ui
     width, height = size_wh
     y, x = np.mgrid[:height, :width]
     pixels = np.stack([(x * 2 + number * 3) % 256, (y * 2) % 256, (x + y + number * 5) % 256], axis=2).astype(np.uint8)
-    pixels = cv2.GaussianBlur(pixels, (0, 0), 2)
+    pixels = np.asarray(cv2.GaussianBlur(pixels, (0, 0), 2), np.uint8)
     for bit in range(BITS):
         on = 255 if number >> bit & 1 else 0
         pixels[:SIDE_PX, bit * SIDE_PX : (bit + 1) * SIDE_PX] = on
@@ -100,7 +100,10 @@ class WebCamera:
     """Path to the number of bytes after which nothing more comes."""
     fps: float = 50.0
     size_wh: tuple[int, int] = (160, 120)
-    password: str | None = None
+    kept: int = 0
+    """Pictures that every newcomer is sent at once."""
+    turns_down: bool = False
+    """No password is the right one."""
     silent: threading.Event = field(default_factory=threading.Event)
     away: threading.Event = field(default_factory=threading.Event)
     sent: int = 0
@@ -132,7 +135,7 @@ class WebCamera:
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         try:
-            if self.password is not None and request.headers.get("Authorization") is None:
+            if self.turns_down:
                 request.send_response(401)
                 request.send_header("WWW-Authenticate", 'Basic realm="camera"')
                 request.end_headers()
@@ -172,15 +175,19 @@ class WebCamera:
         request.send_response(200)
         request.send_header("Content-Type", "multipart/x-mixed-replace; boundary=next")
         request.end_headers()
+        request.wfile.write(b"".join(self._part() for _ in range(self.kept)))
         due = time.monotonic()
         while not (self._ended.is_set() or self.away.is_set()):
             if not self.silent.is_set():
-                jpeg = cv2.imencode(".jpg", picture(self.sent % (1 << BITS), self.size_wh))[1].tobytes()
-                self.sent += 1
-                head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
-                request.wfile.write(head.encode() + jpeg + b"\r\n")
+                request.wfile.write(self._part())
             due += 1 / self.fps
             time.sleep(max(0.0, due - time.monotonic()))
+
+    def _part(self) -> bytes:
+        jpeg = cv2.imencode(".jpg", picture(self.sent % (1 << BITS), self.size_wh))[1].tobytes()
+        self.sent += 1
+        head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
+        return head.encode() + jpeg + b"\r\n"
 
 
 def wait_until(true: Callable[[], object], limit_s: float = 10.0) -> float:

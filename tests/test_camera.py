@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from edgevision.capture import camera, camera_faults, v4l2
-from edgevision.capture.camera import CameraSource, DriverClock, Stillness, list_cameras
+from edgevision.capture.camera import CameraSource, list_cameras
+from edgevision.capture.liveness import DriverClock, Stillness
 from edgevision.capture.v4l2 import Node, Offer
 from edgevision.errors import SourceLost, SourceNotFound, UsageError
 
@@ -315,6 +316,7 @@ class Device:
         self.opened = True
         self.fails_from = 10**9
         self.bad: set[int] = set()
+        self.interrupted: set[int] = set()
         self.frozen_from = 10**9
         self.block = threading.Event()
         self.block.set()
@@ -353,7 +355,7 @@ class Device:
             time.sleep(0.001)
             if self.grabs < self.frozen_from:
                 self.stamp_ms = time.monotonic_ns() / MS - 5.0
-            return self.grabs < self.fails_from
+            return self.grabs < self.fails_from and self.grabs not in self.interrupted
         finally:
             self.inside.release()
 
@@ -442,6 +444,16 @@ def test_lost_and_let_go(device, monkeypatch):
     assert "gone" in source.trouble
     source.close()
     assert source.read() is None
+
+
+def test_a_signal_that_interrupts_a_wait_is_not_a_loss(device):
+    with CameraSource(0) as source:
+        source.read()
+        device.interrupted = {device.grabs + 1}
+        assert source.read() is not None
+        device.interrupted = {device.grabs + 1, device.grabs + 2}
+        with pytest.raises(SourceLost):
+            source.read()
 
 
 def test_damaged_pictures_are_left_out(device):

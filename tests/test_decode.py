@@ -144,7 +144,7 @@ def test_outputs_of_another_family_are_refused_with_a_sentence(family):
 
 
 def test_unknown_family_names_the_known_ones():
-    with pytest.raises(ModelInvalid, match="unknown family 'yolo99'; known are .*nanodet, .*ultralytics, yolox"):
+    with pytest.raises(ModelInvalid, match=r"unknown family 'yolo99'; known are .*nanodet, .*ultralytics, yolox"):
         make_decoder("yolo99", head(np.zeros((1, 9, 11), np.float32)))
 
 

@@ -307,6 +307,24 @@ def test_what_is_said_of_a_camera(outcome, state, text):
     assert text in finding.text
 
 
+@pytest.mark.parametrize(
+    ("answer", "state", "text"),
+    [
+        ({"cameras": [], "libcamera": []}, State.WARN, "none found: `edgevision run` shows the built-in scene"),
+        ({"cameras": [], "libcamera": ["rp1-cfe"]}, State.WARN, "only libcamera can read (rp1-cfe)"),
+        (None, State.FAULT, "cannot be listed: crashed with SIGILL"),
+    ],
+)
+def test_no_camera(monkeypatch, answer, state, text):
+    outcome = Outcome(answer, "" if answer else "crashed with SIGILL")
+    monkeypatch.setattr(cameras, "try_in_child", lambda *_, **__: outcome)
+    monkeypatch.setattr(cameras, "closed_nodes", list)
+    monkeypatch.setattr(cameras, "_csi_models", list)
+    (finding,) = cameras.cameras()
+    assert finding.state is state
+    assert text in finding.text
+
+
 def test_a_camera_that_may_not_be_opened(monkeypatch, tmp_path):
     (tmp_path / "video0").touch()
     (tmp_path / "video1").touch()

@@ -12,10 +12,13 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
-    ["errors", "detections", "frame", "manifest", "result", "stages", "controls", "swap_report"],
-    ["boxes", "preprocess", "score", "meter", "slot", "agreement", "assign", "kalman"],
+    ["errors", "detections", "frame", "manifest", "result", "stages", "controls", "class_names", "swap_report"],
+    ["boxes", "preprocess", "score", "meter", "slot", "agreement", "assign", "kalman", "onnx_wire"],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
-    ["detector", "probe", "graph_front", "store", "recipe_check", "intake", "lanes", "swap", "governor"],
+    [
+        *("detector", "probe_child", "probe", "graph_front", "store", "golden", "recipe_check", "model_card"),
+        *("settle", "intake", "verify", "lanes", "swap", "governor"),
+    ],
     ["pipeline", "bench", "distill", "decide", "doctor"],
     ["web", "cli", "__main__", "__init__"],
 ]

@@ -34,7 +34,19 @@ def screen(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """An X server; gives the file in which its screen can be read (XWD). ``DISPLAY`` is in ``environment``."""
     folder = tmp_path_factory.mktemp("screen")
     server = subprocess.Popen(
-        ["Xvfb", "-displayfd", "1", "-screen", "0", "1400x900x24", "-fbdir", str(folder), "-nolisten", "tcp"],
+        [
+            "Xvfb",
+            "-displayfd",
+            "1",
+            "-screen",
+            "0",
+            "1400x900x24",
+            "-fbdir",
+            str(folder),
+            "-nolisten",
+            "tcp",
+            "-noreset",
+        ],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -113,18 +125,43 @@ with WindowSink(controls) as sink:
         time.sleep(0.02)
     print(json.dumps("quit"), flush=True)
 """
-    child = subprocess.Popen(
-        [sys.executable, "-c", code], env=environment(screen), cwd=ROOT, stdout=subprocess.PIPE, text=True
-    )
+    child = started(screen, code)
     try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == '"open"\n'
-        wait_for(lambda: count_of(screen, (180, 60, 20)) > 50_000)
         yield child
     finally:
-        child.kill()
-        child.wait(5)
-        child.stdout.close()
+        stopped(child)
+
+
+def started(screen: Path, code: str) -> subprocess.Popen[str]:
+    """The child, once its window has been painted.
+
+    OpenCV's Qt windows now and then never paint on a screen that has no window manager, when the machine is busy: bare
+    ``namedWindow``, ``imshow``, ``waitKey`` does so too. That is not what is tested here, so it is tried again.
+    """
+    for _ in range(4):
+        child = subprocess.Popen(
+            [sys.executable, "-c", code], env=environment(screen), cwd=ROOT, stdout=subprocess.PIPE, text=True
+        )
+        assert child.stdout is not None
+        try:
+            assert child.stdout.readline() == '"open"\n'
+            end = time.monotonic() + 5
+            while time.monotonic() < end:
+                if count_of(screen, (180, 60, 20)) > 50_000:
+                    return child
+                time.sleep(0.05)
+        except BaseException:
+            stopped(child)
+            raise
+        stopped(child)
+    pytest.fail("no picture was seen in four windows")
+
+
+def stopped(child: subprocess.Popen[str]) -> None:
+    child.kill()
+    child.wait(5)
+    assert child.stdout is not None
+    child.stdout.close()
 
 
 def said(child: subprocess.Popen[str]) -> str:
@@ -166,27 +203,18 @@ def press(screen: Path, key: str) -> None:
 
 @display
 @needs_x
-def test_shows_the_drawn_picture(screen):
-    with shown(screen):
-        picture = pixels_on(screen)
-        assert count_of(screen, (80, 225, 60)) > 1_000, "no green box"
-        assert ((np.abs(picture.astype(int) - (180, 60, 20)).max(axis=2)) <= 6).sum() > 0.5 * 640 * 360
-
-
-@display
-@needs_x
-@pytest.mark.parametrize("key", ["q", "Escape"])
-def test_keys_that_quit(screen, key):
+def test_shows_the_drawn_picture_and_closing_it_quits(screen):
     with shown(screen) as child:
-        press(screen, key)
+        assert count_of(screen, (80, 225, 60)) > 1_000, "no green box"
+        assert count_of(screen, (180, 60, 20)) > 0.5 * 640 * 360
+        subprocess.run([sys.executable, "-c", CLICK_THE_X], env=environment(screen), check=True)
         assert said(child) == "quit"
         assert child.wait(5) == 0
-    wait_for(lambda: count_of(screen, (180, 60, 20)) == 0)
 
 
 @display
 @needs_x
-def test_space_pauses_and_goes_on_and_s_saves(screen):
+def test_space_pauses_and_goes_on_s_saves_and_escape_quits(screen):
     with shown(screen) as child:
         press(screen, "space")
         assert said(child) == "paused"
@@ -196,24 +224,20 @@ def test_space_pauses_and_goes_on_and_s_saves(screen):
         wait_for(lambda: count_of(screen, (60, 190, 250)) == 0)
         press(screen, "s")
         assert said(child) == "snapshot"
+        press(screen, "Escape")
+        assert said(child) == "quit"
+        assert child.wait(5) == 0
+    wait_for(lambda: count_of(screen, (180, 60, 20)) == 0)
 
 
 @display
 @needs_x
-def test_lost_is_seen_and_keys_still_work(screen):
+def test_lost_is_seen_and_q_still_quits(screen):
     with shown(screen) as child:
         screen.with_name("lost").touch()
         wait_for(lambda: count_of(screen, (70, 70, 245)) > 300)
         assert count_of(screen, (180, 60, 20)) == 0, "the last picture still looks live"
         press(screen, "q")
-        assert said(child) == "quit"
-
-
-@display
-@needs_x
-def test_closing_the_window_quits(screen):
-    with shown(screen) as child:
-        subprocess.run([sys.executable, "-c", CLICK_THE_X], env=environment(screen), check=True)
         assert said(child) == "quit"
 
 

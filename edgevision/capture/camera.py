@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.capture import camera_faults, v4l2
+from edgevision.capture.liveness import DriverClock, Stillness
 from edgevision.errors import SourceLost, SourceNotFound, UsageError
 from edgevision.frame import Frame, SourceInfo
 from edgevision.stages import ContextManaged
@@ -220,16 +221,23 @@ class CameraSource(ContextManaged):
             time.sleep(0.05)  # a read may fail at once, too
         raise SourceNotFound(camera_faults.why_no_frame(self._name, self._linux, FIRST_FRAME_LIMIT_S))
 
+    def _grab(self, capture: cv2.VideoCapture) -> None:
+        start_ns = time.monotonic_ns()
+        if capture.grab():
+            return
+        # OpenCV also gives up when a signal comes in, and then the next try succeeds. After a wait it is lost.
+        if time.monotonic_ns() - start_ns < STALL_LIMIT_S * 0.5e9 and capture.grab():
+            return
+        raise SourceLost(camera_faults.why_lost(self._name, self._linux))
+
     def _next_frame(self, capture: cv2.VideoCapture) -> Frame:
         if time.monotonic_ns() - self._last_read_ns > AWAY_LIMIT_S * 1e9:
             for _ in range(BUFFERS):
-                if not capture.grab():
-                    raise SourceLost(camera_faults.why_lost(self._name, self._linux))
+                self._grab(capture)
                 self._index += 1
         deadline_ns = time.monotonic_ns() + int(STALL_LIMIT_S * 1e9)
         while True:
-            if not capture.grab():
-                raise SourceLost(camera_faults.why_lost(self._name, self._linux))
+            self._grab(capture)
             now_ns = time.monotonic_ns()
             captured_ns = now_ns
             if self._linux:
@@ -243,47 +251,6 @@ class CameraSource(ContextManaged):
             if now_ns > deadline_ns:
                 what = "the same picture again and again" if pixels is not None else "pictures that cannot be decoded"
                 raise SourceLost(f"{self._name} gives nothing but {what}: unplug it and plug it in again")
-
-
-class DriverClock:
-    """Turns a driver's time stamps into time.monotonic_ns(), where they are that clock's.
-
-    Video4Linux drivers stamp buffers with CLOCK_MONOTONIC, with few exceptions: none at all, wall time, or a device
-    clock badly converted. A stamp is believed where it is later than the one before and near the present; some drivers
-    (vivid) stamp up to a frame ahead, which is taken as now.
-    """
-
-    AHEAD_LIMIT_NS = 100_000_000
-    BEHIND_LIMIT_NS = 10_000_000_000
-
-    def __init__(self) -> None:
-        self._last_ns = 0
-        self.repeated = False
-        """Whether the last believable stamp came again: the driver handed out the very same buffer."""
-
-    def captured_ns(self, stamp_ms: float, now_ns: int) -> int:
-        stamp_ns = round(stamp_ms * 1e6)
-        near = stamp_ns > 0 and -self.AHEAD_LIMIT_NS <= now_ns - stamp_ns <= self.BEHIND_LIMIT_NS
-        self.repeated = near and stamp_ns == self._last_ns
-        if not near or stamp_ns <= self._last_ns:
-            return now_ns
-        self._last_ns = stamp_ns
-        return min(stamp_ns, now_ns)
-
-
-class Stillness:
-    """How long a picture has been exactly the same. A live sensor's noise alone changes every frame."""
-
-    def __init__(self) -> None:
-        self._sample: NDArray[np.uint8] | None = None
-        self._since_ns = 0
-        self.still_s = 0.0
-
-    def see(self, pixels: NDArray[np.uint8], now_ns: int) -> None:
-        sample = pixels[::24, ::24].copy()
-        if self._sample is None or not np.array_equal(sample, self._sample):
-            self._sample, self._since_ns = sample, now_ns
-        self.still_s = (now_ns - self._since_ns) / 1e9
 
 
 def _read(capture: cv2.VideoCapture) -> NDArray[np.uint8] | None:

@@ -53,6 +53,10 @@ class Ledger:
         self._end_s = self._start_s
         self._gap_s = 0.0
         self._last_s: float | None = None
+        self._last_index = 0
+        self._fps = float(stream.average_rate or 0)
+        self._lost_s: list[float] = []
+        """Times of packets without a picture, that no picture has come after yet."""
         self._transport = demuxer == "mpegts"
         self.number = 0
         """Index of the next picture; one that cannot be read keeps its number."""
@@ -77,15 +81,17 @@ class Ledger:
 
     def undecodable(self, packet: Packet[Stream]) -> None:
         """Enter that a packet gave no picture, but an error."""
-        if self._pairs and self._shown is not None:
-            return  # stays due, and is missed in its turn: decoding threads report an error some packets late
-        self._due.clear()
-        self._note(_time_s(packet.pts, self._time_base))
-        self.number += 1
+        lost_s = _time_s(packet.pts, self._time_base)
+        if not self._pairs or self._shown is None or packet.is_corrupt:
+            self._lost_s.append(self._end_s if lost_s is None else lost_s)
+        if not self._pairs or self._shown is None:
+            self._due.clear()
+            self._note(lost_s)
+        # Else it stays due, and is missed in its turn: decoding threads report an error some packets late.
 
     def picture(self, decoded: VideoFrame) -> int | None:
         """Enter a picture; its index, or None where the decoder says that it is damaged."""
-        pts = decoded.pts
+        pts, now_s = decoded.pts, decoded.time
         if decoded.interlaced_frame:
             self._pairs = False  # a packet may then hold one field, half a picture
         if self._pairs and pts is not None:
@@ -99,18 +105,24 @@ class Ledger:
                     self.number += 1
             self._due.difference_update(missed)
             self._shown = pts
-        if decoded.time is not None:
-            if self._last_s is not None:
-                self._gap_s = max(self._gap_s, decoded.time - self._last_s)
-            self._last_s = decoded.time
+        if now_s is None:
+            self.number += len(self._lost_s)
+            self._lost_s.clear()
+        elif any(lost_s < now_s for lost_s in self._lost_s):
+            # More may have been lost than was noticed: the time tells how many.
+            self.number = max(self.number, self._number_at(now_s))
+            self._lost_s = [lost_s for lost_s in self._lost_s if lost_s >= now_s]
         index = self.number
+        if now_s is not None:
+            if self._last_s is not None:
+                self._gap_s = max(self._gap_s, now_s - self._last_s)
+            self._last_s, self._last_index = now_s, index
         if decoded.is_corrupt:
-            self._note(decoded.time)
-            self.number += 1
-            return None
+            self._note(now_s)
+        else:
+            self.given += 1
         self.number += 1
-        self.given += 1
-        return index
+        return None if decoded.is_corrupt else index
 
     def verdict(self) -> str | None:
         """At the end: what is wrong with the file, in words that follow its name, or None where it is whole."""
@@ -134,8 +146,14 @@ class Ledger:
     def _note(self, at_s: float | None) -> None:
         self._damaged += 1
         if self._first is None:
+            number = self.number if at_s is None else max(self.number, self._number_at(at_s))
             moment = "" if at_s is None else f" ({at_s - self._start_s:.2f} s)"
-            self._first = f"frame {self.number}{moment}"
+            self._first = f"frame {number}{moment}"
+
+    def _number_at(self, at_s: float) -> int:
+        """Index of the picture at a time, by the rate and the last one that came."""
+        last_s = self._start_s if self._last_s is None else self._last_s
+        return self._last_index + round((at_s - last_s) * self._fps)
 
 
 def _promised_s(container: InputContainer, stream: VideoStream, demuxer: str) -> float | None:

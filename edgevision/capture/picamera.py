@@ -23,7 +23,7 @@ from edgevision.stages import ContextManaged
 DEFAULT_WH_PX = (640, 480)
 DEFAULT_FPS = 30.0
 FIRST_FRAME_LIMIT_S = 3.0
-STALL_LIMIT_S = 1.5
+STALL_LIMIT_S = 1.0
 BUFFERS = 4
 """Fewer, and the pipeline of a Pi 4 cannot keep 30 frames a second. None waits for us: see ``queue`` below."""
 
@@ -120,7 +120,7 @@ class PiCameraSource(ContextManaged):
                 self._release_if_idle()
 
     def close(self) -> None:
-        """Let go of the camera: at once, or when the read in progress returns (within about 1.5 s)."""
+        """Let go of the camera: at once, or when the read in progress returns (within about 1 s)."""
         self._closing.set()
         self._release_if_idle()
 

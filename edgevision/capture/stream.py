@@ -6,8 +6,10 @@ read of FFmpeg can be ended by nothing but its own time limit, and closing under
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
+from collections import deque
 from collections.abc import Callable
 from types import MappingProxyType
 
@@ -34,18 +36,19 @@ _NO_PICTURE_S = 10.0
 """Packets but no picture for so long: damaged, or a key frame that never comes."""
 _BACKLOG_S = 2.0
 """At most so long after opening, pictures that a server had kept for newcomers are passed over."""
-_USUAL_PERIOD_S = 0.04
+_SHORT_PERIOD_S = 0.02
+"""Assumed where a stream has no time stamps of its own."""
 _CLOSE_WAIT_S = 0.5
+
+_ONE_LATE = ("rtsp", "mpegts")
+_PARSED = ("h264", "hevc", "mpeg4", "mpeg2video")
+"""Demuxers and codecs where FFmpeg waits for the next picture before it hands out one: a frame of delay."""
 
 # A stream over RTSP describes itself: probing it would take a second, and the packets read for it would be old.
 _RTSP = MappingProxyType({"rtsp_transport": "tcp", "probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"})
 # One second to look into what HTTP sends; and no play list that leads to a file of this machine.
 _HTTP = MappingProxyType(
-    {
-        "analyzeduration": "1000000",
-        "fpsprobesize": "0",
-        "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,data",
-    }
+    {"analyzeduration": "1000000", "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,data"}
 )
 
 
@@ -75,6 +78,7 @@ class StreamSource(ContextManaged):
         self._frames: Slot[tuple[int, int, VideoFrame]] = Slot()
         self._pictured_ns = clock()
         self._last_ns = 0
+        self._first_index: int | None = None
         self._thread = threading.Thread(target=self._run, name="stream", daemon=True)
         self._thread.start()
         try:
@@ -105,9 +109,11 @@ class StreamSource(ContextManaged):
             return None
         if self._closing.is_set():
             return None
+        if self._first_index is None:
+            self._first_index = index if self._info.live else 0  # what came before anybody read was dropped by nobody
         # Pictures come out of the decoder in the order of display, which is not quite the order of arrival.
         self._last_ns = max(self._last_ns, arrived_ns if self._info.live else self._clock())
-        return Frame(self._convert(decoded), index, self._last_ns, self._info)
+        return Frame(self._convert(decoded), index - self._first_index, self._last_ns, self._info)
 
     def close(self) -> None:
         """Release the connection; a thread that waits for a silent server does so by itself, within its time limit."""
@@ -169,28 +175,37 @@ class StreamSource(ContextManaged):
         for other in container.streams:
             if other is not stream:
                 other.discard = av.stream.Discard.all  # sound must not pass for a sign of life
-        backlog = _Backlog(self._clock())
+        demuxer = container.format.name
+        backlog = _Backlog(self._clock(), timed=demuxer != "mpjpeg")
+        # FFmpeg's parser knows that such a picture is whole when the next one begins: its last byte came with the
+        # packet before.
+        one_late = demuxer in _ONE_LATE and stream.codec_context.name in _PARSED
         index = 0
+        before = asked = self._clock()
         for packet in container.demux(stream):
             now = self._clock()
             if self._closing.is_set():
                 return
+            if now - asked >= 0.98e9 * self._timeouts_s[1]:
+                raise SourceLost(f"{self._shown} stopped: nothing came for {self._timeouts_s[1]:.0f} s")
             if now - self._pictured_ns > _NO_PICTURE_S * 1e9:
                 raise SourceLost(f"{self._shown} sends data, but no whole picture for {_NO_PICTURE_S:.0f} s")
-            packet.opaque = now
+            arrived, before = (before if one_late else now), now
+            packet.opaque = arrived
             old = backlog.holds(now, packet.dts, float(packet.time_base or 0))
             try:
                 pictures = packet.decode()
             except InvalidDataError:
-                continue  # the next key frame mends it
+                pictures = []  # the next key frame mends it
             for picture in pictures:
                 assert isinstance(picture, VideoFrame)
                 if picture.is_corrupt:
                     continue
-                self._pictured_ns = now
+                self._pictured_ns = arrived
                 if not old:
                     self._give(stream, index, picture, live=True)
                     index += 1
+            asked = self._clock()
         raise SourceLost(f"{self._shown} was ended by the server")
 
     def _give_all(self, container: InputContainer, stream: VideoStream) -> None:
@@ -227,23 +242,32 @@ class StreamSource(ContextManaged):
 class _Backlog:
     """Tells pictures that a server had waiting from those that are new.
 
-    Many servers send all since the last key frame to whoever connects. Those packets come faster than they were
-    filmed; the first one that does not is the present.
+    Many servers send all since the last key frame to whoever connects. Such packets come faster than they were filmed;
+    once some in a row do not, that is the present.
     """
 
-    def __init__(self, opened_ns: int) -> None:
+    def __init__(self, opened_ns: int, timed: bool) -> None:
+        """``timed``: the time stamps are the camera's, not FFmpeg's guess of 25 frames a second."""
         self._until_ns = opened_ns + round(_BACKLOG_S * 1e9)
-        self._before: tuple[int, int | None] | None = None
+        self._timed = timed
+        self._recent: deque[tuple[int, float]] = deque(maxlen=5)
+        """When packets came, in ns, and when they were filmed, in s."""
         self._over = False
 
     def holds(self, now_ns: int, dts: int | None, tick_s: float) -> bool:
         """Whether a packet that came at ``now_ns``, ``dts`` ticks of ``tick_s`` into the stream, had been waiting."""
-        if not self._over and self._before is not None:
-            before_ns, before_dts = self._before
-            filmed_s = _USUAL_PERIOD_S if dts is None or before_dts is None else (dts - before_dts) * tick_s
-            self._over = now_ns > self._until_ns or (now_ns - before_ns) / 1e9 >= filmed_s / 2
-        self._before = (now_ns, dts)
+        if self._over:
+            return False
+        known = self._timed and dts is not None
+        filmed_s = dts * tick_s if known and dts is not None else self._assumed_s()
+        self._recent.append((now_ns, filmed_s))
+        first_ns, first_s = self._recent[0]
+        came_in_s = (now_ns - first_ns) / 1e9
+        self._over = now_ns > self._until_ns or (len(self._recent) > 2 and came_in_s >= (filmed_s - first_s) / 2)
         return not self._over
+
+    def _assumed_s(self) -> float:
+        return self._recent[-1][1] + _SHORT_PERIOD_S if self._recent else 0.0
 
 
 def _is_live(container: InputContainer, address: str) -> bool:
@@ -266,4 +290,4 @@ def _strip(error: FFmpegError) -> FFmpegError:
 def _reason(error: FFmpegError, timeout_s: float) -> str:
     if isinstance(error, av.error.ExitError):
         return f"nothing came for {timeout_s:.0f} s"
-    return str(error.strerror)
+    return "the connection broke" if error.errno == errno.EIO else str(error.strerror)

@@ -51,7 +51,7 @@ def video_of(container: InputContainer, shown: str) -> VideoStream:
 
 
 def fps_of(stream: VideoStream) -> float | None:
-    """Frames per second, where the stream states a plausible figure or FFmpeg has measured one (not its guess of 25)."""
+    """Frames per second, where the stream states a plausible figure or FFmpeg measured one; not its guess of 25."""
     rate = stream.average_rate
     low, high = _PLAUSIBLE_FPS
     return float(rate) if rate and low <= rate <= high else None

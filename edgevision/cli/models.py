@@ -91,7 +91,7 @@ def show(model: _Name, json_: _Json = False) -> None:
     for key, value in (
         ("name", manifest.label),
         ("family", manifest.family),
-        ("input", f"{recipe.in_words}, {recipe.dtype} {recipe.layout}"),
+        ("input", f"{recipe.in_words}, as {recipe.dtype} {recipe.layout}"),
         ("classes", f"{len(manifest.classes)}: {', '.join(manifest.classes)}"),
         ("thresholds", f"score {manifest.thresholds.score:g}, IoU {manifest.thresholds.iou:g}"),
         ("licence", manifest.licence),
@@ -183,7 +183,12 @@ def verify(
         for row in report.recipes[:8]:
             colour = "green" if row.is_manifest else ""
             table.add_row(
-                row.words, str(row.boxes), f"{row.steady:.0%}", f"{row.merit:.2f}", row.compared, style=colour or None
+                row.words + (" (usual for its family)" if row.is_usual else ""),
+                str(row.boxes),
+                f"{row.steady:.0%}",
+                f"{row.merit:.2f}",
+                row.compared,
+                style=colour or None,
             )
         if report.recipes:
             console.print(table)

@@ -36,6 +36,7 @@ __all__ = [
     "make_decoder",
     "recognise",
     "standard_recipe",
+    "standard_thresholds",
 ]
 
 
@@ -63,6 +64,11 @@ def guesses(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> dict[
 def standard_recipe(family: str, outputs: tuple[TensorInfo, ...], where: str) -> Recipe:
     """How the family's published weights are fed. Raises `ModelInvalid` for a family that is not known."""
     return cast(Recipe, _module(family, where).standard_recipe(outputs))
+
+
+def standard_thresholds(family: str, where: str) -> dict[str, float]:
+    """Score and IoU at which the family's reference cuts, where that is not what a manifest has by default."""
+    return dict(getattr(_module(family, where), "THRESHOLDS", {}))
 
 
 def _module(family: str, where: str) -> ModuleType:

@@ -18,6 +18,8 @@ from edgevision.session import TensorInfo
 _LARGEST_SHARE = 4.0
 """A head as dense as these has boxes all over the picture. In shares of the input none reaches so far out; in pixels
 most do. So the unit shows in every frame."""
+THRESHOLDS = {"score": 0.5, "iou": 0.4}
+"""Softmax scores of a dense head: half is where the class is likelier than background."""
 
 
 class SsdDecoder:

@@ -90,7 +90,8 @@ def standard_recipe(outputs: tuple[TensorInfo, ...]) -> Recipe:
     shape = outputs[0].shape
     # RT-DETR was trained on stretched pictures, all others on padded ones.
     queries = len(shape) == 3 and shape[1] == 300 and shape[2] is not None and shape[2] > 6
-    return {"resize": "stretch" if queries else "letterbox", "std": (255.0, 255.0, 255.0)}
+    resize = "stretch" if queries else "letterbox"
+    return {"resize": resize, "channel_order": "rgb", "std": (255.0, 255.0, 255.0)}
 
 
 def guess(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> Guess | None:

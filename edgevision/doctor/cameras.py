@@ -18,8 +18,11 @@ TRIAL_LIMIT_S = 45.0
 
 LIST = """
 import json
+from edgevision.capture import v4l2
 from edgevision.capture.camera import list_cameras
-print(json.dumps([[camera.spec, camera.name] for camera in list_cameras()]))
+print(json.dumps({
+    "cameras": [[camera.spec, camera.name] for camera in list_cameras()],
+    "libcamera": sorted({node.driver for node in v4l2.nodes() if node.by_libcamera})}))
 """
 
 LIST_CSI = """
@@ -59,7 +62,7 @@ def cameras() -> Iterator[Finding]:
         fix = "mend the imports above first"
         yield Finding(AREA, "cameras", State.FAULT, f"cannot be listed: {listed.failure}", fix)
         return
-    found = [(spec, name) for spec, name in listed.answer if not spec.startswith("csi://")]
+    found = [(spec, name) for spec, name in listed.answer["cameras"] if not spec.startswith("csi://")]
     found += [(f"csi://{number}", model) for number, model in enumerate(_csi_models())]
     for spec, name in found:
         yield camera_finding(spec, name, try_in_child(TRY, spec, limit_s=TRIAL_LIMIT_S))
@@ -68,6 +71,10 @@ def cameras() -> Iterator[Finding]:
         text = f"{', '.join(closed)} may not be opened by this user"
         fix = "sudo usermod -aG video $USER, then log out and in again"
         yield Finding(AREA, "permission", State.FAULT, text, fix)
+    elif not found and listed.answer["libcamera"]:
+        text = f"none, but for one that only libcamera can read ({', '.join(listed.answer['libcamera'])})"
+        fix = "on a Raspberry Pi: sudo apt install python3-picamera2, then --source csi://0; elsewhere a USB camera"
+        yield Finding(AREA, "cameras", State.WARN, text, fix)
     elif not found:
         text = "none found: `edgevision run` shows the built-in scene"
         yield Finding(AREA, "cameras", State.WARN, text, "plug in a USB camera, or connect a Raspberry Pi camera")

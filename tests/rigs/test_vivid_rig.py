@@ -17,7 +17,9 @@ def test_a_real_v4l2_camera(tmp_path):
     absent = vivid_rig.missing()
     if absent:
         pytest.skip(f"needs the Debian packages {' '.join(absent)}; scripts/test-rigs installs them")
-    code, console = vivid_rig.boot("$PYTHON -m pytest -p no:cacheprovider -o addopts= -rA tests/rigs/vivid_checks.py")
+    code, console = vivid_rig.boot(
+        "$PYTHON -m pytest -p no:cacheprovider -o addopts= --color=no -rA tests/rigs/vivid_checks.py", limit_s=1500
+    )
     picture = re.search(r"^PICTURE (\S+)$", console, re.MULTILINE)
     if picture:
         (vivid_rig.cache() / "last.jpg").write_bytes(base64.b64decode(picture[1]))

@@ -40,7 +40,7 @@ for module in $(cat /modules.order); do
         *) insmod /modules/$module ;;
     esac
 done
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /host
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro host /host
 mount --rbind /dev /host/dev
 mount --rbind /proc /host/proc
 mount --rbind /sys /host/sys
@@ -133,7 +133,9 @@ def boot(command: str, limit_s: float = 600.0) -> tuple[int, str]:
     """
     kernel, initrd = build()
     script = cache() / "guest.sh"
-    script.write_text(f"export PYTHONDONTWRITEBYTECODE=1 PYTHON={sys.executable}\ncd {REPO} || exit 1\n{command}\n")
+    # Compiled files are the guest's own: the host may be writing its own while they are read.
+    settings = f"PYTHONPYCACHEPREFIX=/mnt/compiled PYTHONFAULTHANDLER=1 PYTHON={sys.executable}"
+    script.write_text(f"export {settings}\ncd {REPO} || exit 1\n{command}\n")
     machine = [
         tool("qemu-system-x86_64") or "qemu-system-x86_64",
         # emulation, not KVM: nested virtualisation hangs on too many machines, and the guest has little to do

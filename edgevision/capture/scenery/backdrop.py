@@ -6,8 +6,9 @@ pixel covers more of the surface than the detail measures, so that the far floor
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,6 +18,8 @@ from edgevision.capture.scenery.look import Colour
 from edgevision.capture.scenery.view import View
 
 Plane = NDArray[np.float32]
+Field = NDArray[np.floating[Any]]
+"""What arithmetic on planes may have made wider."""
 Surface = Callable[["Hits"], Plane]
 """Gives (..., 3) RGB 0-255 at every hit."""
 
@@ -25,13 +28,13 @@ Surface = Callable[["Hits"], Plane]
 class Hits:
     """Where rays meet a surface: arrays of one shape."""
 
-    u: Plane
+    u: Field
     """Metres along the surface: to the right, or away for a wall at the side."""
-    v: Plane
+    v: Field
     """Metres up a wall, or away over a floor."""
-    span_u: Plane
+    span_u: Field
     """Metres of ``u`` that one pixel covers."""
-    span_v: Plane
+    span_v: Field
 
 
 class Noise:
@@ -50,7 +53,7 @@ class Noise:
         self.side = side
         self._cells = rng.random(4096).astype(np.float32)
 
-    def at(self, u: Plane, v: Plane, metres: float) -> Plane:
+    def at(self, u: Field, v: Field, metres: float) -> Plane:
         """Noise whose tile spans ``metres``."""
         k = np.float32(self.side / metres)
         x, y = np.mod(u * k, self.side - 1), np.mod(v * k, self.side - 1)
@@ -58,13 +61,13 @@ class Noise:
         x2, y2 = (np.ascontiguousarray(np.broadcast_to(a, shape), np.float32).reshape(shape[0], -1) for a in (x, y))
         return np.asarray(cv2.remap(self.tile, x2, y2, cv2.INTER_LINEAR), np.float32).reshape(shape)
 
-    def cell(self, column: Plane, row: Plane, salt: int = 0) -> Plane:
+    def cell(self, column: Field, row: Field, salt: int = 0) -> Plane:
         """A number in 0-1 for every cell of a grid."""
         key = column.astype(np.int64) * 73 + row.astype(np.int64) * 1999 + salt * 911
-        return self._cells[key & 4095]
+        return np.asarray(self._cells[key & 4095], np.float32)
 
 
-def seam(position: Plane, period: float, width: float, span: Plane) -> Plane:
+def seam(position: Field, period: float, width: float, span: Field) -> Plane:
     """How much of each pixel is a line of ``width`` repeated every ``period`` metres: 0-1."""
     offset = np.abs(np.mod(position + period / 2, period) - period / 2)
     wide = np.maximum(span, 1e-5)
@@ -73,16 +76,23 @@ def seam(position: Plane, period: float, width: float, span: Plane) -> Plane:
     return np.asarray(near * fade + (1 - fade) * min(width / period, 1.0), np.float32)
 
 
-def colour(rgb: Colour, bright: Plane) -> Plane:
+def colour(rgb: Colour, bright: Field) -> Plane:
     """``rgb`` times a brightness of any shape."""
     return np.asarray(bright[..., None] * np.array(rgb, np.float32), np.float32)
 
 
-def mix(a: Plane, b: Plane, share: Plane) -> Plane:
+def mix(a: Field, b: Field, share: Field) -> Plane:
     return np.asarray(a + (b - a) * share[..., None], np.float32)
 
 
-def near(distance_m: Plane, reach_m: float) -> Plane:
+def one_of(rng: np.random.Generator, colours: Sequence[Colour], shift: int = 0) -> Colour:
+    """One of ``colours``, made lighter or darker by up to ``shift``."""
+    red, green, blue = colours[int(rng.integers(len(colours)))]
+    by = int(rng.integers(-shift, shift + 1))
+    return red + by, green + by, blue + by
+
+
+def near(distance_m: Field, reach_m: float) -> Plane:
     """1 at a distance of nothing or less, falling off over ``reach_m``."""
     return np.asarray(np.exp(-np.maximum(distance_m, 0) / np.float32(reach_m)), np.float32)
 
@@ -216,13 +226,12 @@ class Backdrop:
         y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
         x = np.linspace(-1, 1, width, dtype=np.float32)[None]
         picture = self.rgb * (1 - vignette * (x * x + y * y) ** 1.3)[..., None]
-        picture = np.clip(picture, 0, 252)
-        picture = cv2.GaussianBlur(picture, (0, 0), soft_px)
+        softened = cv2.GaussianBlur(np.clip(picture, 0, 252), (0, 0), soft_px)
         # The ground hides nobody: what stands on it is drawn over it.
         floor_z = np.float32(-self.view.camera_height_m) / self.dy
         ground = np.abs(self.depth - floor_z) < 1e-3
         centimetres = np.where(ground, 65535, np.minimum(self.depth * 100, 65535)).astype(np.uint16)
-        return np.ascontiguousarray(picture[..., ::-1] + 0.5).astype(np.uint8), centimetres
+        return np.ascontiguousarray(softened[..., ::-1] + 0.5).astype(np.uint8), centimetres
 
     def _keep(self, rows: slice, columns: slice, z: Plane, picture: Plane, where: NDArray[np.bool_]) -> None:
         np.copyto(self.rgb[rows, columns], picture, where=where[..., None])

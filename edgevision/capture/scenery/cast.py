@@ -100,4 +100,3 @@ def _walker(look: Look, corners: list[tuple[float, float]], rng: np.random.Gener
         corners = corners[::-1]
     speed = float(np.clip(rng.normal(1.25, 0.18), 0.8, 1.8))
     return Walking(look, corners, speed, float(rng.random()))
-

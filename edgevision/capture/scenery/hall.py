@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevision.capture.scenery.backdrop import Backdrop, Hits, Noise, Plane, colour, mix, near, seam
+from edgevision.capture.scenery.backdrop import Backdrop, Hits, Noise, Plane, colour, mix, near, one_of, seam
 from edgevision.capture.scenery.objects import pot_plant
 from edgevision.capture.scenery.place import Place, Spot, Ways
 from edgevision.capture.scenery.relief import Light
@@ -23,9 +23,8 @@ def hall(width_px: int, height_px: int, margin_px: int, rng: np.random.Generator
         horizon_px=float(height_px * rng.uniform(0.33, 0.40)),
         camera_height_m=float(rng.uniform(1.55, 2.0)),
     )
-    warm = float(rng.uniform(-1, 1))
-    stone = tuple(int(v) for v in np.array([188, 184, 178]) + warm * np.array([10, 2, -10]) + rng.integers(-14, 14))
-    accent = tuple(int(v) for v in rng.choice(np.array([[120, 70, 50], [50, 84, 96], [92, 100, 70], [112, 96, 84]])))
+    stone = one_of(rng, ((188, 184, 178), (198, 186, 168), (178, 182, 188)), 12)
+    accent = one_of(rng, ((120, 70, 50), (50, 84, 96), (92, 100, 70), (112, 96, 84)))
     back = Backdrop(view, margin_px)
 
     def floor(h: Hits) -> Plane:
@@ -78,7 +77,9 @@ def hall(width_px: int, height_px: int, margin_px: int, rng: np.random.Generator
         glass = ((np.abs(across) < 3.6) & (up < 3.2)).astype(np.float32)
         bars = np.maximum(seam(across, 1.2, 0.09, h.span_u), seam(up - 0.05, 2.3, 0.09, h.span_v))
         outside = colour((206, 214, 214), 0.86 + 0.05 * noise.at(across, up, 7.0) + 0.03 * up)
-        outside = mix(outside, colour((112, 118, 102), 0.9 + 0.1 * noise.at(across, up, 2.0)), (up < 0.9).astype(np.float32))
+        outside = mix(
+            outside, colour((112, 118, 102), 0.9 + 0.1 * noise.at(across, up, 2.0)), (up < 0.9).astype(np.float32)
+        )
         out = mix(out, mix(outside, colour((62, 66, 72), np.ones_like(up)), bars), glass)
         sign = ((np.abs(across) < 2.2) & (np.abs(up - 3.75) < 0.24)).astype(np.float32)
         return mix(out, colour(accent, np.full_like(up, 0.9)), sign)
@@ -91,7 +92,9 @@ def hall(width_px: int, height_px: int, margin_px: int, rng: np.random.Generator
 
     def clad(h: Hits) -> Plane:
         joints = seam(h.v, 1.1, 0.015, h.span_v)
-        return colour((196, 190, 182), (0.86 + 0.03 * noise.at(h.u, h.v, 1.8)) * (1 - 0.4 * joints) * (1 - 0.3 * near(h.v, 0.25)))
+        return colour(
+            (196, 190, 182), (0.86 + 0.03 * noise.at(h.u, h.v, 1.8)) * (1 - 0.4 * joints) * (1 - 0.3 * near(h.v, 0.25))
+        )
 
     def wood(h: Hits) -> Plane:
         return colour((150, 112, 76), 0.86 + 0.10 * noise.at(h.u * 0.5, h.v * 9, 3.0))
@@ -114,7 +117,12 @@ def hall(width_px: int, height_px: int, margin_px: int, rng: np.random.Generator
     desk = float(rng.choice([-2.7, 2.5]))
     back.darken_floor((desk - 1.3, desk + 1.3), (17.0, 17.8), 0.3, 0.5)
     back.box((desk - 1.3, desk + 1.3), (0.0, 1.02), (17.0, 17.8), wood)
-    back.box((desk - 1.36, desk + 1.36), (1.02, 1.08), (16.92, 17.9), lambda h: colour((226, 222, 216), np.full_like(h.u, 0.86)))
+    back.box(
+        (desk - 1.36, desk + 1.36),
+        (1.02, 1.08),
+        (16.92, 17.9),
+        lambda h: colour((226, 222, 216), np.full_like(h.u, 0.86)),
+    )
     for x, z in ((-3.4, 8.1), (3.4, 14.1), (5.7, 6.6)):
         back.darken_floor((x - 0.2, x + 0.2), (z - 0.2, z + 0.2), 0.3, 0.5)
         back.billboard(pot_plant(rng), x, 0.0, z, float(rng.uniform(1.2, 1.7)))

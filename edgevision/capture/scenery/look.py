@@ -115,7 +115,9 @@ def random_look(rng: np.random.Generator) -> Look:
     hairs: tuple[Hair, ...] = ("bob", "long", "long", "bun", "short") if female else ("short", "short", "short", "bald")
     hats: tuple[Hat, ...] = ("none",) * 6 + ("cap", "beanie", "brim")
     tops: tuple[Top, ...] = ("tee", "tee", "shirt", "jacket", "coat", "hoodie")
-    legs: tuple[Bottom, ...] = ("trousers", "jeans", "jeans", "skirt", "dress") if female else ("trousers", "jeans", "shorts")
+    legs: tuple[Bottom, ...] = (
+        ("trousers", "jeans", "jeans", "skirt", "dress") if female else ("trousers", "jeans", "shorts")
+    )
     patterns: tuple[Pattern, ...] = ("plain", "plain", "plain", "stripes", "check", "print", "block")
     bags: tuple[Bag, ...] = ("none", "none", "none", "backpack", "satchel")
     top = tops[int(rng.integers(len(tops)))]

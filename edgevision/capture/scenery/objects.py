@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import cos, pi, sin
 
 import cv2
@@ -24,7 +25,9 @@ def pot_plant(rng: np.random.Generator) -> Cutout:
         points, width = [], rng.uniform(5, 11)
         for k in np.linspace(0, 1, 8):
             bend = angle * (0.4 + 0.9 * k)
-            points.append((150 + sin(bend) * length * k, 300 - cos(bend * 0.9) * length * k, width * sin(pi * (0.08 + 0.92 * k))))
+            points.append(
+                (150 + sin(bend) * length * k, 300 - cos(bend * 0.9) * length * k, width * sin(pi * (0.08 + 0.92 * k)))
+            )
         left = [(x - w, y) for x, y, w in points]
         right = [(x + w, y) for x, y, w in reversed(points)]
         _fill(out, left + right, shade)
@@ -44,15 +47,19 @@ def tree(rng: np.random.Generator) -> Cutout:
         x0 = 244 + k * 1.6
         _fill(out, [(x0, 280), (x0 + 2, 280), (x0 + 3 + (k - 10), 700), (x0 - 1 + (k - 10), 700)],
               (int(bright * 1.1), int(bright * 0.92), int(bright * 0.75), 255))  # fmt: skip
-    clumps = [(260 + 200 * sin(a) * r, 230 + 170 * cos(a) * r) for a, r in zip(rng.uniform(0, 2 * pi, 46), np.sqrt(rng.random(46)), strict=True)]
+    clumps = [
+        (260 + 200 * sin(a) * r, 230 + 170 * cos(a) * r)
+        for a, r in zip(rng.uniform(0, 2 * pi, 46), np.sqrt(rng.random(46)), strict=True)
+    ]
     for x, y in sorted(clumps, key=lambda c: -c[1]):
         for _ in range(42):
             a, r = rng.uniform(0, 2 * pi), 62 * np.sqrt(rng.random())
             px, py = x + cos(a) * r, y + sin(a) * r * 0.8
             light = 0.62 + 0.38 * ((x - px) + (y - py) * 1.4) / 90 + 0.25 * (300 - y) / 400 + rng.normal() * 0.10
             tone = np.clip(np.array([92, 118, 60]) * light, 12, 200).astype(int)
-            cv2.ellipse(out, (int(px), int(py)), (int(rng.integers(5, 12)), int(rng.integers(3, 7))), float(rng.uniform(0, 180)),
-                        0, 360, (int(tone[0]), int(tone[1]), int(tone[2]), 255), -1, cv2.LINE_AA)  # fmt: skip
+            rgba = (int(tone[0]), int(tone[1]), int(tone[2]), 255)
+            axes = (int(rng.integers(5, 12)), int(rng.integers(3, 7)))
+            cv2.ellipse(out, (int(px), int(py)), axes, float(rng.uniform(0, 180)), 0, 360, rgba, -1, cv2.LINE_AA)
     return out
 
 
@@ -60,15 +67,25 @@ def car(paint: Colour, rng: np.random.Generator) -> Cutout:
     """A hatchback seen from its side, 4.2 m by 1.5 m."""
     out = np.zeros((300, 840, 4), np.uint8)
     flip = bool(rng.random() < 0.5)
-    body = [(18, 205), (22, 150), (60, 128), (190, 112), (288, 42), (340, 26), (560, 24), (640, 40), (742, 116), (806, 132), (826, 170), (824, 230), (790, 246), (50, 246), (22, 236)]  # fmt: skip
-    _fill(out, body, (*paint, 255))
+    front = [(50, 246), (22, 236), (18, 205), (22, 150), (60, 128), (190, 112)]
+    roof = [(288, 42), (340, 26), (560, 24), (640, 40)]
+    rear = [(742, 116), (806, 132), (826, 170), (824, 230), (790, 246)]
+    _fill(out, front + roof + rear, (*paint, 255))
     # Bands of reflected sky and ground make the sheet metal round.
     mask = out[..., 3] > 0
     y = np.arange(300, dtype=np.float32)[:, None]
-    shine = 1.0 + 0.35 * np.exp(-(((y - 128) / 14) ** 2)) - 0.30 * np.clip((y - 150) / 100, 0, 1) + 0.25 * np.exp(-(((y - 30) / 10) ** 2))
+    shine = (
+        1.0
+        + 0.35 * np.exp(-(((y - 128) / 14) ** 2))
+        - 0.30 * np.clip((y - 150) / 100, 0, 1)
+        + 0.25 * np.exp(-(((y - 30) / 10) ** 2))
+    )
     shade = np.clip(out[..., :3] * shine[..., None], 0, 250)
     out[..., :3] = np.where(mask[..., None], shade, 0).astype(np.uint8)
-    for glass in ([(214, 114), (298, 52), (346, 42), (432, 40), (432, 114)], [(448, 114), (448, 40), (556, 40), (622, 54), (690, 114)]):
+    for glass in (
+        [(214, 114), (298, 52), (346, 42), (432, 40), (432, 114)],
+        [(448, 114), (448, 40), (556, 40), (622, 54), (690, 114)],
+    ):
         _fill(out, glass, (42, 50, 58, 255))
         (x0, y0), (x1, y1) = glass[1], glass[0]
         _fill(out, [(x0 + 22, y0 + 4), (x0 + 50, y0 + 2), (x1 + 92, y1 - 4), (x1 + 52, y1 - 4)], (86, 98, 108, 255))
@@ -89,6 +106,6 @@ def car(paint: Colour, rng: np.random.Generator) -> Cutout:
     return np.ascontiguousarray(out[:, ::-1]) if flip else out
 
 
-def _fill(out: Cutout, points: list[tuple[float, float]], tone: tuple[int, ...]) -> None:
+def _fill(out: Cutout, points: Sequence[tuple[float, float]], tone: tuple[int, ...]) -> None:
     shifted = np.round(np.array(points) * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(out, [shifted], tone, cv2.LINE_AA, _SHIFT)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from edgevision.capture.scenery.backdrop import Backdrop, Hits, Noise, Plane, colour, mix, near, seam
+from edgevision.capture.scenery.backdrop import Backdrop, Hits, Noise, Plane, colour, mix, near, one_of, seam
 from edgevision.capture.scenery.objects import pot_plant
 from edgevision.capture.scenery.place import Place, Spot, Ways
 from edgevision.capture.scenery.relief import Light
@@ -24,15 +24,17 @@ def office(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         camera_height_m=float(rng.uniform(1.35, 1.7)),
     )
     back = Backdrop(view, margin_px)
-    carpet = tuple(int(v) for v in rng.choice(np.array([[104, 108, 118], [120, 112, 104], [92, 108, 112], [128, 122, 118]])))
-    accent = tuple(int(v) for v in rng.choice(np.array([[70, 110, 130], [150, 96, 70], [96, 120, 84], [110, 92, 130]])))
+    carpet = one_of(rng, ((104, 108, 118), (120, 112, 104), (92, 108, 112), (128, 122, 118)), 6)
+    accent = one_of(rng, ((70, 110, 130), (150, 96, 70), (96, 120, 84), (110, 92, 130)))
     window_x = float(rng.uniform(-2.6, -1.2))
 
     def floor(h: Hits) -> Plane:
         tile = noise.cell(np.floor(h.u / 0.5), np.floor(h.v / 0.5))
         pile = 0.07 * noise.at(h.u, h.v, 1.1) * np.clip(1 - h.v / 9, 0, 1)
         joints = np.maximum(seam(h.u, 0.5, 0.006, h.span_u), seam(h.v, 0.5, 0.006, h.span_v))
-        bright = 0.92 + 0.08 * (tile - 0.5) + pile + 0.14 * np.exp(-((h.u - window_x) ** 2) / 4 - ((h.v - 8.6) ** 2) / 5)
+        bright = (
+            0.92 + 0.08 * (tile - 0.5) + pile + 0.14 * np.exp(-((h.u - window_x) ** 2) / 4 - ((h.v - 8.6) ** 2) / 5)
+        )
         bright = bright * (1 - 0.2 * joints) * (1 - 0.3 * near(_BACK - h.v, 0.3))
         return colour(carpet, bright * (1 - 0.3 * near(h.u - _LEFT, 0.3)) * (1 - 0.3 * near(_RIGHT - h.u, 0.3)))
 
@@ -55,7 +57,9 @@ def office(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         bars = seam(x - window_x, 0.955, 0.05, h.span_u)
         outside = colour((206, 222, 236), 0.98 + 0.03 * noise.at(x, up, 4.0))
         blocks = noise.cell(np.floor(x / 0.55), np.zeros_like(x), 9) * 0.7 + 0.85 > up
-        outside = mix(outside, colour((150, 152, 160), 0.9 + 0.08 * seam(up, 0.09, 0.04, h.span_v)), blocks.astype(np.float32))
+        outside = mix(
+            outside, colour((150, 152, 160), 0.9 + 0.08 * seam(up, 0.09, 0.04, h.span_v)), blocks.astype(np.float32)
+        )
         out = mix(out, colour((240, 240, 238), np.full_like(up, 0.92)), frame)
         out = mix(out, mix(outside, colour((236, 236, 234), np.full_like(up, 0.9)), bars), pane)
         blind = (pane > 0) & (up > 2.02)
@@ -91,6 +95,9 @@ def office(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
     def dark(h: Hits) -> Plane:
         return colour((44, 46, 50), 0.9 + 0.06 * noise.at(h.u, h.v, 0.8))
 
+    def sheets(h: Hits) -> Plane:
+        return colour((228, 226, 218), np.full_like(h.u, 0.92))
+
     def books(h: Hits) -> Plane:
         shelf, slot = np.floor(h.v / 0.36), np.floor(h.u / 0.05)
         hue = np.stack([noise.cell(slot, shelf, k) for k in (1, 2, 3)], -1)
@@ -118,7 +125,7 @@ def office(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         back.box((screen - 0.28, screen + 0.28), (0.86, 1.18), (z + 0.33, z + 0.36), dark)
         for _ in range(3):
             paper = x + float(rng.uniform(-0.7, 0.55))
-            back.box((paper, paper + 0.2), (0.74, 0.75 + float(rng.uniform(0, 0.08))), (z + 0.05, z + 0.3), lambda h: colour((228, 226, 218), np.full_like(h.u, 0.92)))  # fmt: skip
+            back.box((paper, paper + 0.2), (0.74, 0.75 + float(rng.uniform(0, 0.08))), (z + 0.05, z + 0.3), sheets)
         seats.append(Spot(x + float(rng.choice([-0.5, 0.5])), z + 0.95, 0.0))
     back.darken_floor((3.7, 4.1), (6.7, 7.1), 0.3, 0.5)
     back.billboard(pot_plant(rng), 3.9, 0.0, 6.9, float(rng.uniform(1.1, 1.5)))

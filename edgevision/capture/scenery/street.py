@@ -12,8 +12,22 @@ from edgevision.capture.scenery.relief import Light
 from edgevision.capture.scenery.view import View
 
 _KERB, _FAR_KERB, _FRONT = 7.2, 15.5, 20.0
-_PAINTS: tuple[Colour, ...] = ((150, 30, 34), (40, 66, 110), (200, 202, 204), (58, 60, 64), (34, 84, 70), (196, 160, 60))
-_WALLS: tuple[Colour, ...] = ((176, 122, 96), (206, 190, 164), (150, 140, 132), (190, 158, 128), (134, 96, 84), (214, 208, 196))
+_PAINTS: tuple[Colour, ...] = (
+    (150, 30, 34),
+    (40, 66, 110),
+    (200, 202, 204),
+    (58, 60, 64),
+    (34, 84, 70),
+    (196, 160, 60),
+)
+_WALLS: tuple[Colour, ...] = (
+    (176, 122, 96),
+    (206, 190, 164),
+    (150, 140, 132),
+    (190, 158, 128),
+    (134, 96, 84),
+    (214, 208, 196),
+)
 
 
 def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generator) -> Place:
@@ -48,7 +62,9 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         out = mix(paving, road, on_road)
         gutter = near(np.abs(h.v - _KERB - 0.15), 0.12) + near(np.abs(h.v - _FAR_KERB + 0.1), 0.1)
         out = out * (1 - 0.35 * np.clip(gutter, 0, 1))[..., None]
-        kerb = np.clip((0.11 - np.abs(h.v - _KERB + 0.1)) / h.span_v, 0, 1) + np.clip((0.1 - np.abs(h.v - _FAR_KERB - 0.1)) / h.span_v, 0, 1)
+        kerb = np.clip((0.11 - np.abs(h.v - _KERB + 0.1)) / h.span_v, 0, 1) + np.clip(
+            (0.1 - np.abs(h.v - _FAR_KERB - 0.1)) / h.span_v, 0, 1
+        )
         out = mix(out, colour((200, 196, 188), 0.95 + grit), np.clip(kerb, 0, 1))
         return np.asarray(out * (1 - 0.3 * near(_FRONT - h.v, 0.5))[..., None], np.float32)
 
@@ -58,7 +74,9 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         start = np.concatenate([[houses[0] - 7], houses])[number].astype(np.float32)
         local = x - start
         base = walls[number]
-        brick = np.maximum(seam(up, 0.16, 0.02, h.span_v), seam(x + 0.16 * np.mod(np.floor(up / 0.16), 2), 0.32, 0.02, h.span_u))
+        brick = np.maximum(
+            seam(up, 0.16, 0.02, h.span_v), seam(x + 0.16 * np.mod(np.floor(up / 0.16), 2), 0.32, 0.02, h.span_u)
+        )
         laid = (number % 2 == 0).astype(np.float32)
         bright = 0.86 + 0.04 * noise.at(x, up, 2.5) - 0.12 * brick * laid - 0.20 * near(up, 0.5)
         out = base * bright[..., None]
@@ -77,9 +95,19 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
         shop = (up > 0.55) & (up < 2.55) & (local > 0.5) & (local < step * 2 + 0.6)
         door = (up < 2.4) & (local > step * 2 + 0.9) & (local < step * 2 + 1.85)
         inside = colour((58, 60, 62), 0.9 + 0.22 * noise.at(x * 1.5, up, 3.0))
-        inside = mix(inside, colour((190, 206, 220), np.ones_like(up)), np.clip(0.22 + 0.14 * noise.at((x + up) * 0.7, up * 0.5, 8.0), 0, 0.6))
-        out = mix(out, mix(inside, colour((50, 48, 46), np.ones_like(up)), seam(local, 1.3, 0.07, h.span_u)), shop.astype(np.float32))
-        out = mix(out, blinds[(number + 1) % 4] * (0.72 + 0.04 * noise.at(x * 5, up, 4.0))[..., None], door.astype(np.float32))
+        inside = mix(
+            inside,
+            colour((190, 206, 220), np.ones_like(up)),
+            np.clip(0.22 + 0.14 * noise.at((x + up) * 0.7, up * 0.5, 8.0), 0, 0.6),
+        )
+        out = mix(
+            out,
+            mix(inside, colour((50, 48, 46), np.ones_like(up)), seam(local, 1.3, 0.07, h.span_u)),
+            shop.astype(np.float32),
+        )
+        out = mix(
+            out, blinds[(number + 1) % 4] * (0.72 + 0.04 * noise.at(x * 5, up, 4.0))[..., None], door.astype(np.float32)
+        )
         board = (up > 2.62) & (up < 3.25) & (local > 0.3) & (local < step * 2 + 2.0)
         out = mix(out, blinds[number % 4] * np.float32(0.9), board.astype(np.float32))
         ledge = np.clip(1 - np.abs(up - 3.42) / 0.09, 0, 1)
@@ -89,13 +117,22 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
     back.level(0.0, ground)
     for k in range(12):
         left = houses[k - 1] if k else houses[0] - 7
-        back.box((float(left), float(houses[k])), (0, float(rng.uniform(7.5, 13.0))), (_FRONT, _FRONT + 8), fronts, top_shade=0.6)
+        back.box(
+            (float(left), float(houses[k])),
+            (0, float(rng.uniform(7.5, 13.0))),
+            (_FRONT, _FRONT + 8),
+            fronts,
+            top_shade=0.6,
+        )
 
     def metal(h: Hits) -> Plane:
         return colour((64, 68, 70), 0.8 + 0.05 * noise.at(h.u, h.v, 1.0))
 
     def wood(h: Hits) -> Plane:
-        return colour((142, 102, 68), (0.86 + 0.10 * noise.at(h.u * 0.5, h.v * 9, 3.0)) * (1 - 0.5 * seam(h.v, 0.13, 0.02, h.span_v)))
+        return colour(
+            (142, 102, 68),
+            (0.86 + 0.10 * noise.at(h.u * 0.5, h.v * 9, 3.0)) * (1 - 0.5 * seam(h.v, 0.13, 0.02, h.span_v)),
+        )
 
     for x in np.arange(-13.0, 14.0, 6.4) + rng.uniform(-1, 1):
         at = float(x)
@@ -133,7 +170,13 @@ def street(width_px: int, height_px: int, margin_px: int, rng: np.random.Generat
             lanes_m=((4.4, 5.2), (17.0, 17.8), (5.2, 6.0), (18.0, 19.2), (3.7, 4.4)),
             aisles_m=((-2.0, 2.0, 9.8, 18.0),),
             half_width_m=12.0,
-            stands=(Spot(-1.6, 5.0, 0.4), Spot(1.3, 4.7, -0.3), Spot(3.6, 18.6, 0.0), Spot(-4.4, 18.4, 1.2), Spot(0.6, 19.0, 0.2)),
+            stands=(
+                Spot(-1.6, 5.0, 0.4),
+                Spot(1.3, 4.7, -0.3),
+                Spot(3.6, 18.6, 0.0),
+                Spot(-4.4, 18.4, 1.2),
+                Spot(0.6, 19.0, 0.2),
+            ),
             seats=tuple(seats),
         ),
         near_m=(2.2, 3.2),

@@ -58,7 +58,9 @@ class Walking:
         self._z = np.append(points[:, 1], points[0, 1])
         self._speed = speed_m_per_s
         self._start = offset * float(self._distance[-1])
-        self._stride = STRIDE_HEIGHTS * look.height_m
+        # A whole number of strides to the round, so that every round is stepped alike and its drawings serve again.
+        strides = max(round(float(self._distance[-1]) / (STRIDE_HEIGHTS * look.height_m)), 1)
+        self._stride = float(self._distance[-1]) / strides
 
     def _place(self, walked_m: float) -> tuple[float, float]:
         along = walked_m % float(self._distance[-1])
@@ -87,8 +89,8 @@ def _rounded(corners: list[tuple[float, float]], radius_m: float = 0.35, steps: 
             away = other - here
             length = max(float(np.hypot(*away)), 1e-6)
             arms.append(here + away / length * min(radius_m, length / 2))
-        for t in np.linspace(0, 1, steps):
-            points.append((1 - t) ** 2 * arms[0] + 2 * t * (1 - t) * here + t**2 * arms[1])
+        bend = np.linspace(0, 1, steps)
+        points += [(1 - t) ** 2 * arms[0] + 2 * t * (1 - t) * here + t**2 * arms[1] for t in bend]
     return np.array(points)
 
 

@@ -35,11 +35,11 @@ LEAST_VISIBLE = 0.15
 _LEVELS_PX_PER_M = (10.0, 16.0, 25.0, 40.0, 64.0, 100.0, 160.0, 230.0, 330.0)
 _FINEST_SHRUNK = 64.0
 """Figures smaller than this are drawn at it and shrunk: a face of three pixels cannot be painted."""
-_FINEST_MOVING = 230.0
-"""Nobody sees more of somebody who walks."""
+_FINEST_MOVING = 160.0
+"""Of walkers in a picture 720 px high: new drawings are wanted all the time, and nobody sees more in motion."""
 _YAW_STEPS, _STRIDE_STEPS, _IDLE_STEPS = 24, 24, 8
 _HEAD_STEP_RAD, _LIFT_STEP = 0.15, 0.06
-_CACHE_BYTES = 80 << 20
+_CACHE_BYTES = 96 << 20
 _NOISE_MEAN = 12
 _REACH_M = 1.0
 """No part of anybody is farther aside from where they stand."""
@@ -73,6 +73,8 @@ class World:
         self.cast = cast(self.place, people, seed)
         self.size_wh = size_wh
         self._seed = seed
+        enough = _FINEST_MOVING * max(height / 720, 1)
+        self._finest_moving = max(s for s in _LEVELS_PX_PER_M if s <= enough)
         noise_rng = np.random.default_rng([seed, 3])
         self._grain = Noise(noise_rng, 1024).tile
         speckle = noise_rng.normal(_NOISE_MEAN, 2.4, (height + 61, width + 67, 3))
@@ -180,7 +182,7 @@ class World:
         steps = _STRIDE_STEPS if moving else _IDLE_STEPS
         level = next((s for s in _LEVELS_PX_PER_M if s >= scale), _LEVELS_PX_PER_M[-1])
         if moving:
-            level = min(level, _FINEST_MOVING)
+            level = min(level, self._finest_moving)
         # From where it is seen matters little to a walker's look, and would ask for new drawings all along the way.
         yaw = moment.yaw_rad if moving else relative_yaw(moment, moment.x_m / moment.z_m)
         lift = min(max((view.camera_height_m - 0.9) / moment.z_m, 0.0), 0.5)
@@ -227,7 +229,8 @@ def _shrunk(sprite: Sprite, level: float) -> Sprite:
     size = max(round(wide * ratio), 1), max(round(high * ratio), 1)
     small = cv2.resize(sprite.pixels, size, interpolation=cv2.INTER_AREA)
     area = max(int(np.count_nonzero(small[..., 3] > 127)), 1)
-    return Sprite(small, sprite.foot_x_px * size[0] / wide, sprite.foot_y_px * size[1] / high, level, area)
+    foot_x, foot_y = sprite.foot_x_px * size[0] / wide, sprite.foot_y_px * size[1] / high
+    return Sprite(np.asarray(small, np.uint8), foot_x, foot_y, level, area)
 
 
 def _hazed(sprite: Sprite, share: float, haze_bgr: tuple[float, float, float]) -> Sprite:

@@ -1,0 +1,61 @@
+"""The core's own tests on 64-bit Arm, under emulation: Debian bookworm and the Arm wheels, as on a Raspberry Pi."""
+
+# ruff: noqa: T201 - what is printed is the rig's report
+from __future__ import annotations
+
+import pytest
+
+from tests.rigs.rootfs import Rootfs
+
+pytestmark = pytest.mark.rig
+
+ARM64 = Rootfs(
+    name="arm64",
+    suite="bookworm",
+    architecture="arm64",
+    # libgl1 and libglib2.0-0 are what opencv-python wants of a system without a desktop
+    packages=("python3", "python3-venv", "python3-pip", "ca-certificates", "libgl1", "libglib2.0-0"),
+    steps=(
+        "python3 -m venv /venv",
+        "/venv/bin/pip install --quiet --require-hashes --requirement scripts/locks/runtime.txt",
+        "/venv/bin/pip install --quiet pytest pytest-asyncio hypothesis onnx",
+    ),
+)
+
+TESTS = (
+    "test_boxes_score.py",
+    "test_slot_meter.py",
+    "test_preprocess.py",
+    "test_kalman_assign.py",
+    "test_decode.py",
+    "test_decode_families.py",
+    "test_models.py",
+    "test_track.py",
+    "test_render.py",
+    "test_capture_files.py",
+    "test_source_contract.py",
+    "test_camera.py",
+    "test_picamera.py",
+    "test_publish_json.py",
+    "test_publish_video.py",
+    "test_sink_contract.py",
+    "test_doctor.py",
+)
+"""Floors 0 to 2, and the doctor. What needs a browser, a screen or an RTSP server is not there."""
+
+
+def test_the_core_on_arm64():
+    absent = ARM64.missing()
+    if absent:
+        pytest.skip(f"needs {', '.join(absent)}; scripts/test-rigs installs what it can")
+    ARM64.build()
+    names = " ".join(f"tests/{name}" for name in TESTS)
+    code, told = ARM64.run(
+        "/venv/bin/python -c 'import platform, onnxruntime, cv2, numpy, av; "
+        "print(platform.machine(), onnxruntime.__version__, cv2.__version__, numpy.__version__, av.__version__)' && "
+        f"/venv/bin/python -m pytest -p no:cacheprovider --durations=10 -rfEs {names}",
+        limit_s=3000,
+    )
+    print(told)
+    assert told.startswith("aarch64"), told[-3000:]
+    assert code == 0, told[-6000:]
