@@ -28,6 +28,7 @@ import numpy as np
 from edgevision.capture.scene import SceneSource
 
 import edgevision as ev
+from edgevision.heap import keep_freed_memory
 from edgevision.meter import Summary
 from edgevision.preprocess import Preprocessor
 from edgevision.publish.browser import BrowserSink
@@ -222,6 +223,7 @@ def main() -> None:
     options = parser.parse_args()
     sys.setswitchinterval(SWITCH_S)
     cv2.setNumThreads(1)
+    keep_freed_memory()
     report: dict[str, object] = {
         "machine": machine(),
         "settings": vars(options) | {"clip": None, "out": None, "peer": None},

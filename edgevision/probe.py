@@ -14,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -37,6 +38,8 @@ class Limits:
     load_and_first_run_s: float = 8.0
     memory_mib: int = 3072
     """Beside six times the file's size, which loading a large but honest file may take."""
+    start_s: float = 60.0
+    """For the child itself to start, before it sees the model: only an overloaded machine takes long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +96,12 @@ class Probe:
             env=os.environ | quiet,
         )
         threading.Thread(target=self._listen, args=(self._process,), name="probe", daemon=True).start()
+        try:
+            within = f"{self._limits.start_s:g} s of starting the process that tries models"
+            self._wait(self._process, self._limits.start_s, within, "the machine is overloaded")
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
         return self
 
     def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
@@ -111,31 +120,34 @@ class Probe:
         began = time.monotonic()
         got = self._ask({"do": "load", "path": str(self._path), "where": self.where, "memory_mib": self._memory_mib})
         self._load_s = time.monotonic() - began
-        return Described(
-            self.where,
-            tuple(_info(i) for i in got["inputs"]),
-            tuple(_info(o) for o in got["outputs"]),
-            {str(k): str(v) for k, v in got["metadata"].items()},
-            int(got["opset"]),
-            int(got["inputs_with_values"]),
-        )
+        with self._reading():
+            return Described(
+                self.where,
+                tuple(_info(i) for i in got["inputs"]),
+                tuple(_info(o) for o in got["outputs"]),
+                {str(k): str(v) for k, v in got["metadata"].items()},
+                int(got["opset"]),
+                int(got["inputs_with_values"]),
+            )
 
     def run_once(self, shape: tuple[int, ...]) -> tuple[TensorInfo, ...]:
         """Run on noise of that shape: the outputs, no dimension of them open any more."""
         got = self._ask({"do": "run_once", "shape": list(shape)})
         # A slow but honest model gets, for what follows, time in proportion to what its first run took.
-        self._left_s = max(self._left_s, 2 * self._load_s + 12 * float(got["run_s"]))
-        return tuple(_info(o) for o in got["outputs"])
+        with self._reading():
+            self._left_s = max(self._left_s, 2 * self._load_s + 12 * float(got["run_s"]))
+            return tuple(_info(o) for o in got["outputs"])
 
     def try_out(self, manifest: Manifest) -> Trial:
         """Run the whole way from pictures to detections, and look at what comes out."""
         got = self._ask({"do": "try_out", "manifest": manifest.model_dump(mode="json")})
-        return Trial(
-            float(got["median_ms"]),
-            tuple(int(n) for n in got["detections"]),
-            tuple(tuple(float(v) for v in row) for row in got["samples"]),
-            bool(got["silent"]),
-        )
+        with self._reading():
+            return Trial(
+                float(got["median_ms"]),
+                tuple(int(n) for n in got["detections"]),
+                tuple(tuple(float(v) for v in row) for row in got["samples"]),
+                bool(got["silent"]),
+            )
 
     def _listen(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdout is not None
@@ -155,35 +167,40 @@ class Probe:
             process.stdin.flush()
         except OSError:
             pass  # it has died; the answer's end says so
-        line = self._wait(process)
-        try:
+        began = time.monotonic()
+        within = f"{self._limits.load_and_first_run_s:g} s of loading and running it"
+        why = "a loop without end, or a model far too slow for a camera"
+        line = self._wait(process, self._left_s, within, why)
+        self._left_s -= time.monotonic() - began
+        with self._reading():
             got = json.loads(line)
             if "error" not in got:
                 return cast(dict[str, Any], got)
-        except (ValueError, TypeError):
-            raise ModelInvalid(
-                f"{self.where}: gave no readable answer when it was tried; it is not safe to use"
-            ) from None
         raise ModelInvalid(str(got["error"]))
 
-    def _wait(self, process: subprocess.Popen[bytes]) -> bytes:
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[None]:
+        """A model that took its process over may answer anything."""
+        try:
+            yield
+        except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
+            raise ModelInvalid(
+                f"{self.where}: gave no readable answer when it was tried; it is not safe to use"
+            ) from exc
+
+    def _wait(self, process: subprocess.Popen[bytes], within_s: float, within: str, why: str) -> bytes:
         began = time.monotonic()
-        watched = psutil.Process(process.pid)
         while True:
             try:
                 line = self._answers.get(timeout=_LOOK_S)
                 break
             except queue.Empty:
                 pass
-            if time.monotonic() - began > self._left_s:
-                raise ModelInvalid(
-                    f"{self.where}: expected an answer within {self._limits.load_and_first_run_s:g} s of loading and "
-                    "running it, got none: a loop without end, or a model far too slow for a camera"
-                )
+            if time.monotonic() - began > within_s:
+                raise ModelInvalid(f"{self.where}: expected an answer within {within}, got none: {why}")
             with contextlib.suppress(psutil.Error):
-                if watched.memory_info().rss > self._memory_mib << 20:
+                if psutil.Process(process.pid).memory_info().rss > self._memory_mib << 20:
                     raise self._too_large()
-        self._left_s -= time.monotonic() - began
         if line:
             return line
         code = process.wait()

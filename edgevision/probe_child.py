@@ -29,6 +29,8 @@ def answer() -> None:
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     child = _Child()
+    out.write("{}\n")  # ready: from here on the model's time counts
+    out.flush()
     for line in sys.stdin:
         try:
             got = child.answer(json.loads(line))

@@ -72,16 +72,18 @@ class Comparison:
 
     @property
     def right(self) -> Tried:
-        """The recipe to use: the manifest's unless another is clearly better, and then the best.
+        """The recipe to use: the manifest's, unless another is clearly better.
 
-        Where the best and the family's usual one are as good as each other, the usual one it is: many a pair differs
-        by nothing that pictures can show, such as on which side the padding is.
+        The family's usual recipe is likelier than any other before a picture is looked at. So it need only be likely
+        better than the manifest's, and goes before any that is not clearly better: many a pair differs by nothing that
+        pictures can show, such as on which side the padding is.
         """
         best = self.tried[0]
-        if best.merit <= 0 or best.ahead_of(self.own) < CLEAR_T:
+        if best.merit <= 0:
             return self.own
-        usual_will_do = best.ahead_of(self.usual) < ALIKE_T and self.usual.ahead_of(self.own) >= CLEAR_T
-        return self.usual if usual_will_do else best
+        if best.ahead_of(self.usual) < CLEAR_T and self.usual.ahead_of(self.own) >= ALIKE_T:
+            return self.usual
+        return best if best.ahead_of(self.own) >= CLEAR_T else self.own
 
 
 def compare_recipes(session: Session, manifest: Manifest, pictures: Sequence[NDArray[np.uint8]]) -> Comparison:

@@ -34,7 +34,7 @@ from edgevision.store import load_detector
 SIDE_PX = 320
 NOBODY_LABELLED = Trust(sure=0.38, doubt=0.2)
 SCENE_SEEDS, SCENE_FRAMES = 40, 24
-RECIPE = Recipe(phases=((15, 256, 0.6), (23, 320, 0.5), (26, 320, 0.0)), cool_down_epochs=10)
+RECIPE = Recipe(phases=((13, 256, 0.6), (19, 320, 0.5), (21, 320, 0.0)), cool_down_epochs=7)
 
 
 def labelled(data: Path, teacher: Detector) -> Iterator[tuple[str, Path, NDArray[np.float32]]]:

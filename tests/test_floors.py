@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
     ["errors", "detections", "frame", "manifest", "result", "stages", "controls", "class_names", "swap_report"],
-    ["boxes", "preprocess", "score", "meter", "slot", "agreement", "assign", "kalman", "onnx_wire"],
+    ["boxes", "preprocess", "score", "meter", "slot", "heap", "agreement", "assign", "kalman", "onnx_wire"],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
     [
         *("detector", "probe_child", "probe", "graph_front", "store", "golden", "recipe_check", "model_card"),
@@ -23,7 +23,11 @@ FLOORS: list[list[str]] = [
     ["web", "cli", "__main__", "__init__"],
 ]
 PLACE = {name: (floor, k) for floor, names in enumerate(FLOORS) for k, name in enumerate(names)}
-HEAVY_ONLY_IN = {"onnxruntime": ("session", "distill"), "torch": ("foundation", "distill"), "transformers": ("foundation",)}
+HEAVY_ONLY_IN = {
+    "onnxruntime": ("session", "distill"),
+    "torch": ("foundation", "distill"),
+    "transformers": ("foundation",),
+}
 
 
 def parts_of(path: Path) -> str:

@@ -91,7 +91,7 @@ class Ledger:
 
     def picture(self, decoded: VideoFrame) -> int | None:
         """Enter a picture; its index, or None where the decoder says that it is damaged."""
-        pts, now_s = decoded.pts, decoded.time
+        pts, now_s = decoded.pts, _time_s(decoded.pts, self._time_base)
         if decoded.interlaced_frame:
             self._pairs = False  # a packet may then hold one field, half a picture
         if self._pairs and pts is not None:

@@ -144,6 +144,7 @@ class StreamSource(ContextManaged):
                 error.__cause__ = cause
         self._opened.close(error)
         self._frames.close(error)
+        error = None  # its traceback holds this call: a circle that would keep pictures alive
 
     def _connect(self) -> InputContainer:
         options = _RTSP if self._address.lower().startswith("rtsp") else _HTTP

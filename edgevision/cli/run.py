@@ -85,8 +85,10 @@ def run(
 
     from edgevision.cli.loop import announce, configure_logging, run_loop
     from edgevision.controls import Controls
+    from edgevision.heap import keep_freed_memory
 
     configure_logging(verbose)
+    keep_freed_memory()
     chosen, why = _choose_display(display)
     controls = Controls()
     with ExitStack() as stack:
@@ -114,9 +116,7 @@ def run(
             # Thresholds as ByteTrack's reference derives them from its one.
             doubtful = detector.min_score = min(0.1, min_score)
             sure = min(1.0, min_score + 0.1)
-            tracker = ByteTracker(
-                opened.info.fps or 30.0, high_score=min_score, new_score=sure, low_score=doubtful
-            )
+            tracker = ByteTracker(opened.info.fps or 30.0, high_score=min_score, new_score=sure, low_score=doubtful)
         if chosen is Display.WINDOW:
             from edgevision.publish.window import WindowSink
 

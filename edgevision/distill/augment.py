@@ -124,7 +124,7 @@ def relight(image: Image, rng: np.random.Generator) -> Image:
     if pick < 0.06:
         lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.4, 1.2))
     elif pick < 0.12:
-        noise = rng.normal(0, rng.uniform(2, 9), lit.shape).astype(np.int16)
+        noise = rng.normal(0, rng.uniform(2, 9), size=image.shape)
         lit = np.clip(lit + noise, 0, 255).astype(np.uint8)
     elif pick < 0.20:
         packed = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))])[1]

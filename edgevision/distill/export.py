@@ -50,7 +50,13 @@ def export_float(student: Student, side_px: int, path: Path) -> None:
 
 def quantise(float_path: Path, path: Path, pictures: Iterable[NDArray[np.float32]]) -> None:
     """Write the int8 graph of a float one, calibrated on ``pictures`` (1, 3, H, W) in 0-1."""
-    from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+    from onnxruntime.quantization import (
+        CalibrationDataReader,
+        CalibrationMethod,
+        QuantFormat,
+        QuantType,
+        quantize_static,
+    )
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     with tempfile.TemporaryDirectory() as scratch:

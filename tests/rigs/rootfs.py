@@ -72,7 +72,7 @@ class Rootfs:
         """A shell command inside; its exit code and what it said.
 
         There is no /sys: with that of another processor onnxruntime crashes. The working tree is /work/repo, read-only,
-        with ../shared beside it where there is one; what is written to /report stays in the cache.
+        with ../shared beside it where there is one; what is written to /report stays in the cache, as does the log.
         """
         (self.folder / "report").mkdir(exist_ok=True)
         mounts = [
@@ -102,18 +102,22 @@ class Rootfs:
         variables = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "HTTP", "http"))}
         variables |= {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "LANG": "C.UTF-8"}
         variables |= {"PYTHONDONTWRITEBYTECODE": "1", "DEBIAN_FRONTEND": "noninteractive"}
-        try:
-            done = subprocess.run(
-                ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "\n".join(lines)],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                env=variables,
-                timeout=limit_s,
-            )
-        except subprocess.TimeoutExpired as exc:
-            return 124, (exc.stdout or b"").decode(errors="replace") + f"\nstopped after {limit_s:.0f} s"
-        return done.returncode, done.stdout.decode(errors="replace")
+        log = self.folder / "log"  # to be followed while it runs
+        with log.open("wb") as told:
+            try:
+                code = subprocess.run(
+                    ["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", "\n".join(lines)],
+                    stdin=subprocess.DEVNULL,
+                    stdout=told,
+                    stderr=subprocess.STDOUT,
+                    env=variables,
+                    timeout=limit_s,
+                    check=False,
+                ).returncode
+            except subprocess.TimeoutExpired:
+                code = 124
+                told.write(f"\nstopped after {limit_s:.0f} s\n".encode())
+        return code, log.read_text(errors="replace")
 
 
 def pip_paths() -> list[str]:

@@ -40,7 +40,7 @@ for module in $(cat /modules.order); do
         *) insmod /modules/$module ;;
     esac
 done
-mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,ro host /host
+mount -t 9p -o trans=virtio,version=9p2000.L,msize=512000,cache=loose,ro host /host
 mount --rbind /dev /host/dev
 mount --rbind /proc /host/proc
 mount --rbind /sys /host/sys
@@ -144,14 +144,20 @@ def boot(command: str, limit_s: float = 600.0) -> tuple[int, str]:
         *("-append", f"console=ttyS0 quiet panic=-1 GUEST_SCRIPT={script}"),
         *("-virtfs", "local,path=/,mount_tag=host,security_model=none,readonly=on,multidevs=remap"),
     ]
-    try:
-        done = subprocess.run(
-            machine, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, timeout=limit_s
-        )
-        console = done.stdout
-    except subprocess.TimeoutExpired as exc:
-        console = (exc.stdout or b"") + f"\nthe guest was stopped after {limit_s:.0f} s".encode()
-    text = console.decode(errors="replace").replace("\r", "")
+    log = cache() / "console.log"  # to be followed while it runs
+    with log.open("wb") as console:
+        try:
+            subprocess.run(
+                machine,
+                stdin=subprocess.DEVNULL,
+                stdout=console,
+                stderr=subprocess.STDOUT,
+                timeout=limit_s,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            console.write(f"\nthe guest was stopped after {limit_s:.0f} s\n".encode())
+    text = log.read_text(errors="replace").replace("\r", "")
     code = 125
     for line in text.splitlines():
         if line.startswith("GUEST EXIT "):

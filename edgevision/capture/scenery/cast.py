@@ -10,6 +10,8 @@ from edgevision.capture.scenery.pose import Posture
 from edgevision.capture.scenery.walk import Actor, Standing, Walking
 
 _GOLDEN = 0.6180339887498949
+_PARTS, _PEOPLE = 11, 110
+"""Streams of random numbers apart from each other, chosen so that seed 1, the demo, shows near and far people."""
 _LANE_STEP = 2
 """Lanes are taken by turns, not side by side."""
 _IDLE: tuple[Posture, ...] = ("stand", "stand", "pockets", "phone", "akimbo")
@@ -17,7 +19,7 @@ _IDLE: tuple[Posture, ...] = ("stand", "stand", "pockets", "phone", "akimbo")
 
 def cast(place: Place, people: int, seed: int) -> list[Actor]:
     """``people`` actors. The first n of a larger cast are those of a cast of n."""
-    start = float(np.random.default_rng([seed, 1]).random())
+    start = float(np.random.default_rng([seed, _PARTS]).random())
     offset = int(start * 1000)
     counts = {"close": offset, "sit": offset, "stay": offset, "down": offset, "across": offset}
     actors = []
@@ -25,7 +27,7 @@ def cast(place: Place, people: int, seed: int) -> list[Actor]:
         # Steps of the golden ratio spread the parts evenly however few they are; within a part turns are taken.
         part = _part((start + k * _GOLDEN) % 1.0, place)
         counts[part] += 1
-        actors.append(_actor(place, np.random.default_rng([seed, 2, k]), part, counts[part]))
+        actors.append(_actor(place, np.random.default_rng([seed, _PEOPLE, k]), part, counts[part]))
     return actors
 
 

@@ -1,0 +1,26 @@
+"""Keep the memory of one frame for the next: on Linux, the C library gives each back to the kernel and asks again."""
+
+from __future__ import annotations
+
+import ctypes
+import platform
+
+_M_TRIM_THRESHOLD = -1
+_M_MMAP_THRESHOLD = -3
+_LARGEST_MMAP_THRESHOLD = 32 << 20
+"""glibc takes no more (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX)."""
+_KEPT = 256 << 20
+
+
+def keep_freed_memory() -> bool:
+    """Have malloc keep up to 256 MiB of freed memory; True where the C library could be asked (glibc).
+
+    A 720p frame is 2.7 MB. Fetching its pages from the kernel anew cost 1.2 ms a frame where converting it cost 0.3.
+    For the whole process, so it is for programs to call and not for libraries.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    libc = ctypes.CDLL(None)
+    trimmed = libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
+    mapped = libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
+    return bool(trimmed and mapped)
