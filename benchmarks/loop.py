@@ -25,9 +25,9 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from edgevision.capture.scene import SceneSource
 
 import edgevision as ev
+from edgevision.capture.scene import SceneSource
 from edgevision.heap import keep_freed_memory
 from edgevision.meter import Summary
 from edgevision.preprocess import Preprocessor

@@ -218,6 +218,8 @@ def test_stopped_at_any_moment(place, tmp_path, number, after_s):
     assert time.monotonic() - began < 3
     # Before our first line runs, the interpreter itself answers a signal, in its own way.
     assert "Traceback" not in err or "in main" not in err, err
+    if "no frame was shown" in err:
+        return
     if process.returncode == 0:
         assert re.search(r"\d+ frames", err)
         for line in lines.read_text().splitlines():

@@ -212,7 +212,7 @@ def test_a_stall_is_lost_and_the_camera_let_go(fake):
 
 def test_opens_but_gives_nothing(fake, monkeypatch):
     monkeypatch.setattr(fake, "capture_request", lambda self, wait: (_ for _ in ()).throw(TimeoutError))
-    with pytest.raises(SourceNotFound, match="gave no frame within 3 s.*ribbon cable"):
+    with pytest.raises(SourceNotFound, match=r"gave no frame within 3 s.*ribbon cable"):
         PiCameraSource(0)
 
 
@@ -220,7 +220,7 @@ def test_no_such_camera(fake):
     with pytest.raises(SourceNotFound, match=r"no camera csi://1; there is csi://0 \(imx708\)"):
         PiCameraSource("csi://1")
     fake.cameras = []
-    with pytest.raises(SourceNotFound, match="libcamera finds none: .*ribbon cable"):
+    with pytest.raises(SourceNotFound, match=r"libcamera finds none: .*ribbon cable"):
         PiCameraSource("csi://0")
     assert not fake.made, "a Picamera2 that fails to open leaves a pipe behind"
 
@@ -236,7 +236,7 @@ def test_cannot_be_configured(fake, monkeypatch):
         raise RuntimeError("Invalid camera configuration")
 
     monkeypatch.setattr(fake, "configure", refuse)
-    with pytest.raises(SourceNotFound, match="cannot be started.*Invalid camera configuration"):
+    with pytest.raises(SourceNotFound, match=r"cannot be started.*Invalid camera configuration"):
         PiCameraSource(0)
 
 
@@ -279,7 +279,7 @@ def test_picamera2_of_another_numpy(monkeypatch, tmp_path):
     (tmp_path / "picamera2.py").write_text("raise ValueError('numpy.dtype size changed, may indicate incompatibility')")
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, "picamera2", raising=False)
-    with pytest.raises(MissingExtra, match="numpy.dtype size changed.*full-upgrade"):
+    with pytest.raises(MissingExtra, match=r"numpy.dtype size changed.*full-upgrade"):
         PiCameraSource("csi://0")
 
 

@@ -52,6 +52,8 @@ def run_loop(pipeline: Pipeline, frames: int | None, duration_s: float | None) -
         sys.setswitchinterval(switch)
         if count:
             show_summary(pipeline.summary())
+        else:
+            announce("no frame was shown")
 
 
 @contextmanager
