@@ -60,6 +60,7 @@ def film(
         stream: Any = container.add_stream(codec, rate=fps, options={"g": str(key_every), **(options or {})})
         stream.width, stream.height = size_wh
         stream.pix_fmt = pixel_format
+        stream.codec_context.thread_count = 1  # the same clip each time, however busy the machine
         if rotation is not None:
             stream.set_display_rotation(rotation)
         for number in range(frames):

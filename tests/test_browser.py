@@ -78,7 +78,7 @@ def running() -> Iterator[tuple[Loop, LivePage]]:
 def opened(chromium: Any, page: LivePage) -> Iterator[Any]:
     """The page in a browser of its own. Nothing may be said on the console, and nothing fetched from elsewhere."""
     context = chromium.new_context(viewport=DESKTOP)
-    context.set_default_timeout(8_000)
+    context.set_default_timeout(30_000)
     tab = context.new_page()
     tab.said, tab.asked = [], []
     tab.on("console", lambda message: tab.said.append(message.text))

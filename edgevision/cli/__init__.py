@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from edgevision.cli import models
 from edgevision.cli.doctor import doctor
 from edgevision.cli.run import run
 
@@ -19,6 +20,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(doctor)
+app.add_typer(models.app, name="models")
 
 
 def _show_version(asked: bool) -> None:
