@@ -158,7 +158,7 @@ dtype = "uint8"
 channel_order = "bgr"
 
 [thresholds]
-score = 0.35
+score = 0.3
 iou = 0.6
 
 [origin]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -114,9 +115,7 @@ def test_training_learns_and_goes_on_after_a_stop(tmp_path):
         shape=SMALL, phases=((12, SIDE, 0.0),), batch=16, warm_up_steps=4, cool_down_epochs=4, average_decay=0.9,
         rate=4e-3, validate_every=12,
     )  # fmt: skip
-    first = trainer.Recipe(
-        **{**{f: getattr(recipe, f) for f in recipe.__dataclass_fields__}, "phases": ((3, SIDE, 0.0),)}
-    )
+    first = replace(recipe, phases=((3, SIDE, 0.0),))
     store = tmp_path / "store"
     trainer.train(first, store, store, tmp_path / "run", workers=0)
     trainer.train(recipe, store, store, tmp_path / "run", workers=0)
