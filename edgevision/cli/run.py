@@ -81,8 +81,12 @@ def run(
 
     Keys in window and page: q or Esc quits, space pauses, s saves a snapshot.
     """
+    import os
     from contextlib import ExitStack
 
+    if not verbose:
+        # OpenCV warns on every retry of a lost camera, which is reported in our own words.
+        os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     from edgevision.cli.loop import announce, configure_logging, run_loop
     from edgevision.controls import Controls
     from edgevision.heap import keep_freed_memory
