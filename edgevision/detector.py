@@ -92,6 +92,11 @@ class OnnxDetector:
             raise ModelFailed(f"{self.name}: outputs {shapes} cannot be read as {self.manifest.family}: {exc}") from exc
         if not (np.isfinite(found.boxes).all() and np.isfinite(found.scores).all()):
             raise ModelFailed(f"{self.name}: gave numbers that are not finite; the file is damaged or fed wrongly")
+        if len(found.class_ids) and not 0 <= found.class_ids.min() <= found.class_ids.max() < len(self.classes):
+            raise ModelInvalid(
+                f"{self.name}: expected classes 0 to {len(self.classes) - 1} for {len(self.classes)} names, got class "
+                f"{found.class_ids.max()}; give as many --classes as it was trained on"
+            )
         found = self._wanted(found)
         if self._decoder.needs_nms:
             index = nms(found.boxes, found.scores, found.class_ids, self.iou_threshold, MOST_DETECTIONS)

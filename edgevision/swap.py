@@ -16,7 +16,7 @@ import numpy as np
 
 from edgevision.agreement import SURE_MARGIN, Agreement
 from edgevision.detections import Detections
-from edgevision.errors import EdgeVisionError, ModelFailed, UsageError
+from edgevision.errors import EdgeVisionError, ModelError, UsageError
 from edgevision.result import Result
 from edgevision.slot import Slot
 from edgevision.stages import Detector, Loop
@@ -200,7 +200,7 @@ class _Swap:
         began = time.perf_counter()
         try:
             found = new.detect(result.frame.pixels)
-        except ModelFailed as exc:
+        except ModelError as exc:
             self._check(gate, False, str(exc), "no errors")
             return Detections.empty(), 0.0
         return found, (time.perf_counter() - began) * 1e3

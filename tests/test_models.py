@@ -165,6 +165,15 @@ def test_nan_is_an_error_not_a_box(tmp_path):
         load_detector(path)
 
 
+def test_a_class_that_no_name_stands_for_is_an_error(tmp_path):
+    output = np.zeros((1, 300, 6), np.float32)
+    output[0, 0] = [16, 16, 48, 48, 0.9, 2]
+    path = constant_model(tmp_path / "m.onnx", {"output0": output}, [1, 3, 64, 64])
+    ultralytics_metadata(path, {0: "a", 1: "b"}, [64, 64], end2end="True")
+    with pytest.raises(ModelInvalid, match="expected classes 0 to 1 for 2 names, got class 2"):
+        load_detector(path)
+
+
 def test_end_to_end_metadata_and_dynamic_size(tmp_path):
     output = np.zeros((1, 300, 6), np.float32)
     output[0, 0] = [16, 16, 48, 48, 0.9, 1]
