@@ -21,8 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.errors import EdgeVisionError
-from edgevision.intake import add_model
-from edgevision.settle import Wish
+from edgevision.intake.add import add_model
+from edgevision.intake.settle import Wish
 
 
 def main() -> int:

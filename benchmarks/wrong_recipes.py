@@ -13,11 +13,11 @@ import os
 import tempfile
 from pathlib import Path
 
-from edgevision.intake import add_model
+from edgevision.intake.add import add_model
+from edgevision.intake.recipe_check import reordered, with_scale
+from edgevision.intake.settle import Wish
+from edgevision.intake.verify import verify_model
 from edgevision.manifest import InputRecipe, Manifest, Resize, manifest_text
-from edgevision.recipe_check import reordered, with_scale
-from edgevision.settle import Wish
-from edgevision.verify import verify_model
 
 
 def main() -> int:

@@ -16,8 +16,7 @@ FLOORS: list[list[str]] = [
     ["boxes", "preprocess", "score", "meter", "slot", "heap", "agreement", "assign", "kalman", "onnx_wire"],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
     [
-        *("detector", "probe_child", "probe", "graph_front", "store", "golden", "recipe_check", "model_card"),
-        *("settle", "intake", "verify", "lanes", "swap", "governor"),
+        *("detector", "store", "intake", "lanes", "swap", "governor"),
     ],
     ["pipeline", "bench", "distill", "decide", "doctor"],
     ["web", "cli", "__main__", "__init__"],

@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from edgevision.cli.models import app
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.intake.verify import verify_model
 from edgevision.manifest import manifest_from, manifest_text, read_manifest
 from edgevision.store import load_detector
-from edgevision.verify import verify_model
 from tests.making import blob_frame_pixels, blob_model
 
 pytestmark = pytest.mark.usefixtures("own_models")

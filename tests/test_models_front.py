@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevision.errors import ModelInvalid
-from edgevision.graph_front import front_into, without_front
+from edgevision.intake.graph_front import front_into, without_front
 from edgevision.manifest import InputRecipe, Manifest
 from edgevision.onnx_wire import inspect
 from edgevision.preprocess import Preprocessor

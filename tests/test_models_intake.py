@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound, UsageError
-from edgevision.intake import add_model
-from edgevision.probe import Limits
-from edgevision.settle import Wish, parse_classes, parse_input
+from edgevision.intake.add import add_model
+from edgevision.intake.probe import Limits
+from edgevision.intake.settle import Wish, parse_classes, parse_input
 from edgevision.store import load_detector
 from tests.making import blob_frame_pixels, blob_model, constant_model, save, ultralytics_metadata
 

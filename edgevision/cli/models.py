@@ -131,8 +131,8 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Replace your model of the same name.")] = False,
 ) -> None:
     """Add an .onnx detector to your models: it is tried in a child process with bounds on time and memory."""
-    from edgevision.intake import add_model
-    from edgevision.settle import Wish
+    from edgevision.intake.add import add_model
+    from edgevision.intake.settle import Wish
     from edgevision.store import find_model
 
     added = add_model(file, Wish(name, version, family, classes, input_, licence, front, replace))
@@ -165,7 +165,7 @@ def verify(
 
     Exit code 4 where a check fails or another recipe is clearly better (and --fix did not mend it).
     """
-    from edgevision.verify import verify_model
+    from edgevision.intake.verify import verify_model
 
     report = verify_model(model, images, fix=fix, record=record or [])
     if json_:

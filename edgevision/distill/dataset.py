@@ -69,7 +69,7 @@ class PictureStore:
 
 
 class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented samples: uint8 (3, H, W) BGR, and labels (M, 6)."""
+    """Augmented samples: uint8 (H, W, 3) BGR, and labels (M, 6)."""
 
     def __init__(
         self, store: PictureStore, size_wh: tuple[int, int], mosaic_share: float, seed: int, epoch: int
@@ -91,14 +91,14 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         image = relight(image, rng)
         sides = labels[:, 3:5] - labels[:, 1:3]
         labels[(sides < SMALLEST_PX).any(1), 5] = 0
-        return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))), torch.from_numpy(labels)
+        return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(labels)
 
 
 def collate(samples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Batch of images (B, 3, H, W) uint8 and labels (B, M, 6) padded with class -1."""
+    """Batch of images (B, 3, H, W) uint8, channels last in memory, and labels (B, M, 6) padded with class -1."""
     most = max(1, max(len(labels) for _, labels in samples))
     truth = torch.full((len(samples), most, 6), 0.0)
     truth[..., 0] = -1
     for row, (_, labels) in zip(truth, samples, strict=True):
         row[: len(labels)] = labels
-    return torch.stack([image for image, _ in samples]), truth
+    return torch.stack([image for image, _ in samples]).permute(0, 3, 1, 2), truth

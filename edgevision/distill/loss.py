@@ -74,10 +74,14 @@ def assign(
     offset = (centres[None, None] - middle[:, :, None]).abs()
     room = torch.maximum(half[:, :, None], 0.75 * strides.view(1, 1, -1, 1) * (strides.view(1, 1, -1, 1) <= 8))
     inside = (offset < room).all(-1) & valid[..., None]
-    iou = pair_iou(corners[:, :, None], boxes[:, None]).clamp(min=0)
-    index = labels.clamp(min=0)[:, :, None].expand(-1, -1, cells)
-    score = probabilities.transpose(1, 2).gather(1, index)
-    metric = score.pow(SCORE_EXPONENT) * iou.pow(IOU_EXPONENT) * inside
+    # IoU of the few pairs that can match, instead of all: nine tenths of the pairs are padding or far apart.
+    image, which, cell = inside.nonzero(as_tuple=True)
+    iou = torch.zeros(inside.shape, dtype=boxes.dtype, device=boxes.device)
+    near = pair_iou(corners[image, which], boxes[image, cell]).clamp(min=0)
+    iou[image, which, cell] = near
+    score = probabilities[image, cell, labels[image, which]]
+    metric = torch.zeros_like(iou)
+    metric[image, which, cell] = score.pow(SCORE_EXPONENT) * near.pow(IOU_EXPONENT)
     top = metric.topk(min(TOP_CELLS, cells), dim=-1)
     chosen = torch.zeros_like(metric, dtype=torch.bool).scatter_(-1, top.indices, top.values > 1e-9)
     # A cell between two labels goes to the one it overlaps more.

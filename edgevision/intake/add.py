@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
-from edgevision.graph_front import front_into, with_fixed_input
+from edgevision.intake.card import card
+from edgevision.intake.graph_front import front_into, with_fixed_input
+from edgevision.intake.probe import Limits, Probe, Trial
+from edgevision.intake.settle import Wish, settle, size_input
 from edgevision.manifest import Manifest, manifest_text
-from edgevision.model_card import card
-from edgevision.probe import Limits, Probe, Trial
-from edgevision.settle import Wish, settle, size_input
 from edgevision.store import MOST_BYTES, model_name, pickle_reason, put_folder, user_models_folder
 
 _AGREE = 1e-4

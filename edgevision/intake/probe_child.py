@@ -1,4 +1,4 @@
-"""The child's side of `edgevision.probe`: bound itself, then load, run and look, one question a line."""
+"""The child's side of `edgevision.intake.probe`: bound itself, then load, run and look, one question a line."""
 
 from __future__ import annotations
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edgevision.detector import OnnxDetector
 from edgevision.errors import UsageError
-from edgevision.golden import GoldenOutcome, check_golden, golden_name, read_picture, record_golden
-from edgevision.graph_front import Made, front_into, without_front
+from edgevision.intake.golden import GoldenOutcome, check_golden, golden_name, read_picture, record_golden
+from edgevision.intake.graph_front import Made, front_into, without_front
+from edgevision.intake.recipe_check import CLEAR_T, LEAST_PICTURES, Tried, compare_recipes
 from edgevision.manifest import Manifest, manifest_text
-from edgevision.recipe_check import CLEAR_T, LEAST_PICTURES, Tried, compare_recipes
 from edgevision.session import Session, default_threads
 from edgevision.store import StoredModel, find_model, put_folder, read_graph, search_path, user_models_folder
 

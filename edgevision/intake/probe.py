@@ -28,7 +28,10 @@ from edgevision.session import TensorInfo
 
 _MOST_ANSWER_BYTES = 4 << 20
 _LOOK_S = 0.05
-_START = "import json, sys; sys.path[:] = json.loads(sys.argv[1]); from edgevision.probe_child import answer; answer()"
+_START = """import json, sys
+sys.path[:] = json.loads(sys.argv[1])
+from edgevision.intake.probe_child import answer
+answer()"""
 
 
 @dataclass(frozen=True, slots=True)

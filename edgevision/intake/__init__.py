@@ -1,0 +1,1 @@
+"""Models from outside: settled, probed in a child process, checked and put in the store."""
