@@ -28,12 +28,12 @@ import numpy as np
 
 import edgevision as ev
 from edgevision.capture.scene import SceneSource
+from edgevision.cores import usable_cores
 from edgevision.heap import keep_freed_memory
 from edgevision.meter import Summary
 from edgevision.preprocess import Preprocessor
 from edgevision.publish.browser import BrowserSink
 from edgevision.render import Renderer
-from edgevision.session import usable_cores
 from edgevision.web import LivePage
 
 SIZE_WH = (1280, 720)

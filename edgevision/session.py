@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 from numpy.typing import NDArray
 
+from edgevision.cores import usable_cores
 from edgevision.errors import ModelFailed, ModelInvalid
 
 _ELEMENT = {
@@ -39,13 +39,6 @@ def default_threads() -> int:
     More than 4 threads gain little on networks this small and take the machine from everything else.
     """
     return max(1, min(4, usable_cores() - 1))
-
-
-def usable_cores() -> int:
-    """Cores this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Session:

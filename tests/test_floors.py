@@ -13,7 +13,7 @@ PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
     ["errors", "detections", "frame", "manifest", "result", "stages", "controls", "class_names", "swap_report"],
-    ["boxes", "preprocess", "score", "meter", "slot", "heap", "agreement", "assign", "kalman", "onnx_wire"],
+    ["boxes", "preprocess", "score", "meter", "slot", "heap", "cores", "agreement", "assign", "kalman", "onnx_wire"],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
     [
         *("detector", "store", "intake", "lanes", "swap", "governor"),

@@ -20,6 +20,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from edgevision.capture.damage import Ledger, cut_off
+from edgevision.cores import usable_cores
 from edgevision.errors import SourceBroken, SourceNotFound
 from edgevision.frame import Frame, SourceInfo
 from edgevision.stages import ContextManaged
@@ -149,6 +150,9 @@ class VideoSource(ContextManaged):
         try:
             stream = video_of(self._container, self._shown)
             stream.thread_type = "AUTO"  # frames and slices at once: the delay of some frames is no harm in a file
+            # FFmpeg's own default is a thread more than there are cores, which takes turns with the network on all of
+            # them: with one core left to it the loop of a 4 ms network on two cores is a tenth faster.
+            stream.codec_context.thread_count = max(1, usable_cores() - 1)
             self._ledger = Ledger(self._container, stream, self._path)
             self._pictures = whole_pictures(self._container, stream, self._ledger)
             self._next: tuple[int, VideoFrame] | None = self._decode()

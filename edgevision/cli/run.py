@@ -190,7 +190,7 @@ def _default_streams(source: Source) -> int:
     """One when live, for the least age; a file is done sooner with a stream a core."""
     if source.info.live:
         return 1
-    from edgevision.session import usable_cores
+    from edgevision.cores import usable_cores
 
     return min(4, usable_cores())
 
