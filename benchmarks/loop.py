@@ -1,9 +1,9 @@
 """What the loop costs beside the network itself, and beside other loops: ratios from one run.
 
-    python benchmarks/loop.py [--model person] [--peer PYTHON --peer-model yolo26n.onnx] [--out FILE.json]
+    python benchmarks/loop.py [--model person] [--model yolo26n.onnx] [--out FILE.json]
 
 Every figure is a ratio of two things measured in turns in this run, median of the repeats, since machines drift.
-``--peer`` is a Python that has ultralytics installed (AGPL-3.0; it runs in a process of its own).
+Beside other loops: neighbours.py.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ import numpy as np
 
 import edgevision as ev
 from edgevision.capture.scene import SceneSource
+from edgevision.cli.loop import SWITCH_S
 from edgevision.cores import usable_cores
 from edgevision.heap import keep_freed_memory
 from edgevision.meter import Summary
@@ -38,7 +39,6 @@ from edgevision.web import LivePage
 
 SIZE_WH = (1280, 720)
 CLIP_FRAMES = 600
-SWITCH_S = 0.0005
 
 
 def make_clip(path: Path) -> None:
@@ -110,18 +110,6 @@ def loop_with_page(clip: Path, model: str, frames: int) -> float:
         finally:
             client.kill()
             client.wait()
-
-
-def ultralytics(python: str, clip: Path, model: str, frames: int) -> float:
-    """fps of predict(stream=True) + plot() + JPEG on the same file and graph, one thread."""
-    out = subprocess.run(
-        [python, str(Path(__file__).with_name("peer_ultralytics.py")), str(clip), model, str(frames)],
-        capture_output=True,
-        text=True,
-        check=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "YOLO_OFFLINE": "true"},
-    )
-    return float(out.stdout.strip().splitlines()[-1])
 
 
 def interleaved(repeats: int, parts: dict[str, Callable[[], float]]) -> dict[str, list[float]]:
@@ -212,28 +200,27 @@ def machine() -> dict[str, object]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="person", help="compact model, 320 px")
-    parser.add_argument("--peer", help="a Python with ultralytics")
-    parser.add_argument("--peer-model", action="append", default=[], help="an Ultralytics .onnx for both; repeatable")
+    parser.add_argument("--model", action="append", help="320 px; repeatable; person where none is named")
     parser.add_argument("--clip", type=Path)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--frames", type=int, default=CLIP_FRAMES)
     parser.add_argument("--soak", type=int, default=20_000, help="frames of the memory check; 0 leaves it out")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    models = options.model or ["person"]
     sys.setswitchinterval(SWITCH_S)
     cv2.setNumThreads(1)
     keep_freed_memory()
     report: dict[str, object] = {
         "machine": machine(),
-        "settings": vars(options) | {"clip": None, "out": None, "peer": None},
+        "settings": vars(options) | {"clip": None, "out": None},
     }
     with tempfile.TemporaryDirectory() as scratch:
         clip = options.clip or Path(scratch) / "scene.mp4"
         if options.clip is None:
             make_clip(clip)
         rows: list[tuple[str, float, str]] = []
-        for model in [options.model, *options.peer_model]:
+        for model in models:
             name, n = Path(model).stem, options.frames
             print(name, file=sys.stderr)
             parts: dict[str, Callable[[], float]] = {
@@ -243,8 +230,6 @@ def main() -> None:
                 "jpeg": lambda m=model, n=n: loop(clip, m, sinks=(EveryFrameJpeg(),), frames=n).fps,
                 "two": lambda m=model, n=n: loop(clip, m, streams=2, frames=n).fps,
             }
-            if options.peer and model in options.peer_model:
-                parts["ultralytics"] = lambda m=model, n=n: ultralytics(options.peer, clip, m, n)
             values = interleaved(options.repeats, parts)
             report[name] = values
             rows += [
@@ -261,12 +246,8 @@ def main() -> None:
                 ),
                 (f"{name}: two streams ÷ one", ratio(values, "two", "loop"), "≥ 1.5"),
             ]
-            if "ultralytics" in values:
-                rows.append(
-                    (f"{name}: drawn and JPEG ÷ Ultralytics", ratio(values, "jpeg", "ultralytics"), "≥ 1.4 / 2.5")
-                )
-        rows.append(("preprocess 720p, ms", preprocess_ms(options.model), "≤ 0.35"))
-        age = live_age(options.model, 15)
+        rows.append(("preprocess 720p, ms", preprocess_ms(models[0]), "≤ 0.35"))
+        age = live_age(models[0], 15)
         report["live"] = age
         rows.append(
             (
@@ -276,9 +257,9 @@ def main() -> None:
             )
         )
         rows.append(("edgevision --help, s", seconds_of(sys.executable, "-m", "edgevision", "--help"), "≤ 0.4"))
-        rows.append(("first result of run on a file, s", first_result_s(clip, options.model), "≤ 1.5"))
+        rows.append(("first result of run on a file, s", first_result_s(clip, models[0]), "≤ 1.5"))
         if options.soak:
-            memory = flat_memory(clip, options.model, options.soak)
+            memory = flat_memory(clip, models[0], options.soak)
             report["memory"] = memory
             rows.append(
                 (f"RSS growth over {options.soak} frames, MiB", memory["rss_end_mib"] - memory["rss_early_mib"], "flat")

@@ -18,7 +18,7 @@ from edgevision.controls import Controls
 from edgevision.meter import Percentiles, Summary
 from edgevision.pipeline import Pipeline
 
-_SWITCH_S = 0.0005
+SWITCH_S = 0.0005
 """Python hands its lock on after 5 ms by default: as long as a whole inference."""
 
 
@@ -40,7 +40,7 @@ def run_loop(pipeline: Pipeline, frames: int | None, duration_s: float | None) -
     began: float | None = None
     count = 0
     switch = sys.getswitchinterval()
-    sys.setswitchinterval(_SWITCH_S)
+    sys.setswitchinterval(SWITCH_S)
     try:
         with _signals(pipeline.controls):
             for _ in pipeline.results():
