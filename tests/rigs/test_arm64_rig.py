@@ -43,13 +43,16 @@ TESTS = (
 )
 """Floors 0 to 2, and the doctor. What needs a browser, a screen or an RTSP server is not there."""
 
+LEFT_OUT = ("test_camera.py::test_a_device_that_is_no_camera",)
+"""qemu-user answers every V4L2 ioctl with ENOSYS, where a kernel says ENOTTY of what is no camera."""
+
 
 def test_the_core_on_arm64():
     absent = ARM64.missing()
     if absent:
         pytest.skip(f"needs {', '.join(absent)}; scripts/test-rigs installs what it can")
     ARM64.build()
-    names = " ".join(f"tests/{name}" for name in TESTS)
+    names = " ".join([f"tests/{name}" for name in TESTS] + [f"--deselect tests/{name}" for name in LEFT_OUT])
     code, told = ARM64.run(
         "/venv/bin/python -c 'import platform, onnxruntime, cv2, numpy, av; "
         "print(platform.machine(), onnxruntime.__version__, cv2.__version__, numpy.__version__, av.__version__)' && "
