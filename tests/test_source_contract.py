@@ -1,13 +1,20 @@
 """The contract of `edgevision.stages.Source`, that every source keeps.
 
 To add a kind: a line in `KINDS`, with what opens it, and what opens one whose read blocks for long.
+
+The real V4L2 camera keeps it in the vivid guest (tests/rigs), named by EDGEVISION_CAMERA.
 """
 
 from __future__ import annotations
 
+import concurrent.futures
 import itertools
+import os
+import subprocess
+import sys
 import threading
 import time
+import types
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,17 +25,70 @@ import numpy as np
 import pytest
 
 from edgevision.capture import open_source
+from edgevision.capture.camera import CameraSource
+from edgevision.capture.picamera import PiCameraSource
 from edgevision.capture.stream import StreamSource
 from edgevision.frame import Frame
 from edgevision.stages import Source
 from tests.filming import WebCamera, film, picture
+from tests.test_picamera import FakePicamera2, FakeRequest
+
+CAMERA = os.environ.get("EDGEVISION_CAMERA")
+
+
+class MovingRequest(FakeRequest):
+    """Another picture each time, taken now."""
+
+    def get_metadata(self):
+        return {"SensorTimestamp": time.monotonic_ns(), "FrameDuration": 33_333}
+
+    def make_array(self, name):
+        assert self.released == 0
+        width, height = self.camera.camera_configuration()["main"]["size"]
+        return np.random.default_rng(len(self.camera.requests)).integers(0, 255, (height, width, 3), np.uint8)
+
+
+class MovingPicamera2(FakePicamera2):
+    def capture_request(self, wait=None, signal_function=None, flush=None):
+        super().capture_request(wait, signal_function, flush)
+        self.requests.pop()
+        return MovingRequest(self)
+
+
+class SilentPicamera2(MovingPicamera2):
+    """Gives its first picture, and then waits as long as it may."""
+
+    def capture_request(self, wait=None, signal_function=None, flush=None):
+        if not self.silent:
+            self.silent = True
+            return MovingRequest(self)
+        self.pending += 1
+        time.sleep(wait)
+        raise concurrent.futures.TimeoutError
 
 
 class Studio:
     """What sources can be opened on."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         self.clip, self.folder = root / "clip.mp4", root / "images"
+        self._monkeypatch = monkeypatch
+
+    def pi_camera(self, picamera2: type[FakePicamera2]) -> Source:
+        module = types.ModuleType("picamera2")
+        vars(module)["Picamera2"] = picamera2
+        self._monkeypatch.setitem(sys.modules, "picamera2", module)
+        self._monkeypatch.setattr(FakePicamera2, "cameras", [{"Model": "imx708", "Num": 0, "Id": "/base/imx708@1a"}])
+        self._monkeypatch.setattr(FakePicamera2, "made", [])
+        return PiCameraSource(0, width_px=160, height_px=120)
+
+    def camera(self, dropped_percent: int = 0) -> Source:
+        assert CAMERA is not None
+        source = CameraSource(CAMERA, width_px=320, height_px=180)
+        if dropped_percent:
+            control = f"percentage_of_dropped_buffers={dropped_percent}"
+            subprocess.run(["v4l2-ctl", "-d", CAMERA, "-c", control], check=True, timeout=20)
+        return source
 
     @cached_property
     def web(self) -> WebCamera:
@@ -46,6 +106,7 @@ class SourceKind:
     open: Callable[[Studio], Source]
     open_blocking: Callable[[Studio], Source]
     """One whose reads, after some at most, block for longer than `close` may take."""
+    size_wh: tuple[int, int] = (160, 120)
 
 
 KINDS = {
@@ -66,7 +127,10 @@ KINDS = {
     "file over HTTP": SourceKind(
         lambda s: open_source(s.web.url("/clip.mp4")), lambda s: open_source(s.web.url("/stalls.mp4"))
     ),
+    "Pi camera": SourceKind(lambda s: s.pi_camera(MovingPicamera2), lambda s: s.pi_camera(SilentPicamera2)),
 }
+if CAMERA:
+    KINDS["camera"] = SourceKind(lambda s: s.camera(), lambda s: s.camera(100), (320, 180))
 
 
 @pytest.fixture(scope="module")
@@ -80,9 +144,11 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def studio(media: Path) -> Iterator[Studio]:
-    studio = Studio(media)
+def studio(media: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Studio]:
+    studio = Studio(media, monkeypatch)
     yield studio
+    if CAMERA:
+        subprocess.run(["v4l2-ctl", "-d", CAMERA, "-c", "percentage_of_dropped_buffers=0"], check=True, timeout=20)
     if "web" in vars(studio):
         studio.web.close()
 
@@ -101,7 +167,7 @@ def test_info_is_what_frames_are(kind: SourceKind, studio: Studio) -> None:
         info = source.info
         frame = source.read()
         assert frame is not None
-        assert frame.size_wh == (info.width_px, info.height_px) == (160, 120)
+        assert frame.size_wh == (info.width_px, info.height_px) == kind.size_wh
         assert info.name
         assert info.fps is None or 0 < info.fps <= 1000
         assert info.frame_count is None or (info.frame_count > 0 and not info.live)
@@ -115,6 +181,7 @@ def test_frames(kind: SourceKind, studio: Studio) -> None:
         frames = frames_of(source, 12)
         now = time.monotonic_ns()
         live = source.info.live
+        shape = (source.info.height_px, source.info.width_px, 3)
     assert len(frames) >= 4
     indices = [frame.index for frame in frames]
     assert indices[0] == 0
@@ -128,7 +195,7 @@ def test_frames(kind: SourceKind, studio: Studio) -> None:
     assert stamps[-1] <= now
     for frame in frames:
         assert frame.pixels.dtype == np.uint8
-        assert frame.pixels.shape == (120, 160, 3)
+        assert frame.pixels.shape == shape
         with pytest.raises(ValueError, match="read-only"):
             frame.pixels[0, 0, 0] = 1
     assert len({frame.pixels.tobytes() for frame in frames}) == len(frames), "each is another picture"

@@ -18,7 +18,10 @@ def test_a_real_v4l2_camera(tmp_path):
     if absent:
         pytest.skip(f"needs the Debian packages {' '.join(absent)}; scripts/test-rigs installs them")
     code, console = vivid_rig.boot(
-        "$PYTHON -m pytest -p no:cacheprovider -o addopts= --color=no -rA tests/rigs/vivid_checks.py", limit_s=1500
+        "$PYTHON -m pytest -p no:cacheprovider -o addopts= --color=no -rA tests/rigs/vivid_checks.py && "
+        "EDGEVISION_CAMERA=/dev/video0 $PYTHON -m pytest -p no:cacheprovider -o addopts= --color=no -rA "
+        "-k '[camera]' tests/test_source_contract.py",
+        limit_s=1500,
     )
     picture = re.search(r"^PICTURE (\S+)$", console, re.MULTILINE)
     if picture:
