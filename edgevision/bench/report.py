@@ -1,0 +1,298 @@
+"""One page that settles the question: HTML that needs nothing else, and Markdown. The same numbers as the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from pathlib import Path
+
+from edgevision.bench.charts import (
+    Entry,
+    accuracy_chart,
+    bars_chart,
+    latency_chart,
+    speed_chart,
+    stage_chart,
+)
+from edgevision.bench.glass import glass_words
+from edgevision.bench.numbers import digits, fps_text, ms_text
+from edgevision.bench.run import AccuracyFigure, BenchRun
+from edgevision.bench.summary import Figures, best_loop, figures
+from edgevision.bench.timeline import glass_chart, machine_chart, sustained_chart, sustained_words
+from edgevision.bench.words import agreements, conditions, data_shown, remarks, sentences
+from edgevision.errors import EdgeVisionError, UsageError
+
+_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def write_report(runs: Sequence[BenchRun], folder: Path) -> list[Path]:
+    """Write ``report.html`` and ``report.md`` into a folder, which is made. Raises `EdgeVisionError`."""
+    made = {"report.html": html_report(runs), "report.md": markdown_report(runs)}
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in made.items():
+            (folder / name).write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise EdgeVisionError(f"{folder}: cannot be written into: {exc.strerror or exc}; name another folder") from exc
+    return [folder / name for name in made]
+
+
+def entries_of(runs: Sequence[BenchRun]) -> list[Entry]:
+    """Everyone who is drawn, in the order of the runs. Raises `UsageError` where nothing was measured."""
+    found: list[Entry] = []
+    for k, run in enumerate(runs):
+        all_figures = figures(run)
+        for contender in run.contenders:
+            series = best_loop(run, contender.label)
+            loop = next((f for f in all_figures if series and _same(f, contender.label, "loop", series.clip)), None)
+            alone = next((f for f in all_figures if f.label == contender.label and f.kind == "alone"), None)
+            accuracy = next((a for a in run.accuracy if a.contender == contender.label), None)
+            name = f"{_LETTERS[k % 26]}: {contender.shown}" if len(runs) > 1 else contender.shown
+            found.append(Entry(name, len(found), contender, run, loop, series, alone, accuracy))
+    if not found or not (any(e.loop or e.alone for e in found) or any(r.sustained or r.glass for r in runs)):
+        raise UsageError("expected a run with figures in it, found none: measure again")
+    return found
+
+
+def _same(f: Figures, label: str, kind: str, clip: str) -> bool:
+    return (f.label, f.kind, f.clip) == (label, kind, clip)
+
+
+def html_report(runs: Sequence[BenchRun]) -> str:
+    """The page."""
+    entries = entries_of(runs)
+    style = (Path(__file__).parent / "assets" / "report.css").read_text(encoding="utf-8")
+    sentences = "".join(f"<li>{escape(s)}</li>" for s in _sentences(runs))
+    parts = [
+        "<!doctype html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        '<meta name="color-scheme" content="light dark">',
+        f"<title>edgevision bench</title><style>{style}</style></head><body><main>",
+        f"<header><h1>Is it real time?</h1><ul class=verdict>{sentences}</ul></header>",
+        '<div class="figures">',
+        *(_figure(title, picture, caption) for title, picture, caption in _charts(runs, entries)),
+        "</div>",
+        _figures_section(runs, entries),
+        *(_remarks_section(runs)),
+        "<section><h2>Conditions</h2>",
+        *(_conditions(k, run, len(runs)) for k, run in enumerate(runs)),
+        "</section></main></body></html>",
+    ]
+    return "\n".join(p for p in parts if p) + "\n"
+
+
+def _figures_section(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> str:
+    rows = _rows(entries)
+    if not rows:
+        return ""
+    units = "<p class=small>Times in milliseconds; age is from exposure to published; CPU is of one core.</p>"
+    table = _table(*_without_empty(_HEADINGS, rows))
+    return f"<section><h2>All figures</h2>{units}{table}{_accuracy_section(runs)}</section>"
+
+
+def _sentences(runs: Sequence[BenchRun]) -> list[str]:
+    if len(runs) == 1:
+        return sentences(runs[0])
+    return [f"{_LETTERS[k % 26]}: {s}" for k, run in enumerate(runs) for s in sentences(run)]
+
+
+def _charts(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> list[tuple[str, str, str]]:
+    """(title, SVG, conditions) of each figure there is something for."""
+    found: list[tuple[str, str, str]] = []
+    sources = sorted({e.loop.clip_shown for e in entries if e.loop})
+    on = f"on {', '.join(sources)}" if sources else ""
+    loops = [e for e in entries if e.loop]
+    shades = "Full dot: whole loop (decode, prepare, infer, boxes) " + on + ", band: 95 % interval. "
+    shades += "Ring: inference alone, on inputs that are ready."
+    if any(e.loop or e.alone for e in entries):
+        found.append(("Frames a second", speed_chart(entries), shades))
+    if loops:
+        frames = ", ".join(f"{e.loop.frames:,}".replace(",", "\u202f") for e in loops if e.loop)
+        text = f"From preparing a frame to its boxes, {on}. The line is what 30 fps leaves. Frames: {frames}."
+        found.append(("Time a frame takes", latency_chart(loops), text))
+        text = f"Mean milliseconds, {on}. Capture (reading and decoding) runs beside the rest and is not in the sum."
+        found.append(("Where the time goes", stage_chart(loops), text))
+    rated = [e for e in entries if e.loop and e.accuracy]
+    if rated:
+        data = ", ".join(
+            sorted(
+                {f"{data_shown(e.run, e.accuracy.data)} ({e.accuracy.frames} pictures)" for e in rated if e.accuracy}
+            )
+        )
+        text = f"AP50 on {data} against p50 of a frame {on}. Dashed: no other is both faster and better. "
+        hidden = [e for e in entries if e.contender.random_weights]
+        if hidden:
+            text += "Models with random weights are not in it: they have a speed and no accuracy."
+        found.append(("Accuracy against time", accuracy_chart(rated), text))
+    heavy = [(e, e.contender.peak_rss_mib) for e in entries if e.contender.peak_rss_mib]
+    if heavy:
+        text = "Peak resident memory of a process with Python, this model and the sources in it, and nothing else."
+        found.append(("Memory", bars_chart("Peak memory", [(e, float(v or 0)) for e, v in heavy], "MiB"), text))
+    cold = [(e, min(e.contender.cold_start_ns) / 1e9) for e in entries if e.contender.cold_start_ns]
+    if cold:
+        text = "From starting a process to its first result; the quickest of the starts, so with a warm disk cache."
+        found.append(("Start to first result", bars_chart("Start to first result", cold, "s"), text))
+    for k, run in enumerate(runs):
+        letter = f"{_LETTERS[k % 26]}: " if len(runs) > 1 else ""
+        for s in run.sustained:
+            name = letter + run.contender(s.contender).shown
+            text = f"{name}, whole loop on {run.clip(s.clip).shown}. {sustained_words(s)}."
+            found.append(("Sustained", sustained_chart(run, s, name), text))
+        for g in run.glass:
+            if g.latencies_ms:
+                name = letter + run.contender(g.contender).shown
+                text = f"{name}. {glass_words(g)}. The screen's own delay and the camera's exposure are in it."
+                found.append(("Screen to result", glass_chart(g, name), text))
+        chart = machine_chart(run) if not run.sustained else None
+        if chart:
+            found.append(("The machine meanwhile", chart, f"{letter}sampled each second during the run."))
+    return found
+
+
+def _figure(title: str, picture: str, caption: str) -> str:
+    return f"<figure><h2>{escape(title)}</h2>{picture}<figcaption>{escape(caption)}</figcaption></figure>"
+
+
+_HEADINGS = (
+    "contender", "measured", "fps [95 %]", "p50 ms", "p90", "p95", "p99", "max", "age p50", "age p95", "dropped",
+    "CPU %", "J/frame", "frames", "verdict",
+)  # fmt: skip
+
+
+def _rows(entries: Sequence[Entry]) -> list[list[str]]:
+    own = [(e, f) for e in entries for f in figures(e.run)]
+    return [_row(e.name, f) for e, f in own if f.label == e.contender.label]
+
+
+def _row(name: str, f: Figures) -> list[str]:
+    work = f.work
+    return [
+        name,
+        "inference alone" if f.kind == "alone" else f"loop, {f.clip_shown}",
+        fps_text(f.fps),
+        *(ms_text(e.value) for e in (work.p50, work.p90, work.p95, work.p99)),
+        ms_text(work.longest),
+        ms_text(f.age.p50.value) if f.age else "",
+        ms_text(f.age.p95.value) if f.age else "",
+        f"{f.dropped} ({f.dropped_share:.1%})" if f.live else "",
+        f"{f.cpu_percent:.0f}",
+        f"{f.joule_per_frame:.2g}" if f.joule_per_frame is not None else "",
+        str(f.frames),
+        f.verdict,
+    ]
+
+
+def _without_empty(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> tuple[list[str], list[list[str]]]:
+    """Without columns that nothing stands in: no live source has no age, most machines tell no energy."""
+    kept = [k for k in range(len(headings)) if any(row[k] for row in rows)]
+    return [headings[k] for k in kept], [[row[k] for k in kept] for row in rows]
+
+
+def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(h)}</th>" for h in headings)
+    body = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+
+
+_ACCURACY = ("contender", "data", "AP50 [95 %]", "AP50-95", "pictures", "labels", "classes")
+
+
+def _accuracy_rows(runs: Sequence[BenchRun]) -> list[list[str]]:
+    rows = []
+    for k, run in enumerate(runs):
+        letter = f"{_LETTERS[k % 26]}: " if len(runs) > 1 else ""
+        for a in run.accuracy:
+            classes = ", ".join(a.classes)
+            name = letter + run.contender(a.contender).shown
+            rows.append(
+                [name, data_shown(run, a.data), _ap_text(a), f"{a.ap50_95:.3f}", str(a.frames), str(a.labels), classes]
+            )
+    return rows
+
+
+def _ap_text(a: AccuracyFigure) -> str:
+    return f"{a.ap50:.3f}" + (f" [{a.low:.3f}–{a.high:.3f}]" if a.low is not None and a.high is not None else "")
+
+
+def _accuracy_section(runs: Sequence[BenchRun]) -> str:
+    rows = _accuracy_rows(runs)
+    parts = [_table(_ACCURACY, rows)] if rows else []
+    parts += [f"<p>{escape(words)}</p>" for words in _agreements(runs)]
+    return "".join(parts)
+
+
+def _agreements(runs: Sequence[BenchRun]) -> list[str]:
+    return [words for run in runs for words in agreements(run)]
+
+
+def _remarks(runs: Sequence[BenchRun]) -> list[str]:
+    said = [(k, text) for k, run in enumerate(runs) for text in remarks(run)]
+    return [f"{_LETTERS[k % 26]}: {text}" if len(runs) > 1 else text for k, text in said]
+
+
+def _remarks_section(runs: Sequence[BenchRun]) -> list[str]:
+    said = _remarks(runs)
+    if not said:
+        return []
+    items = "".join(f"<li>{escape(text)}</li>" for text in said)
+    return [f"<section><h2>Before you trust a figure</h2><ul>{items}</ul></section>"]
+
+
+def _conditions(number: int, run: BenchRun, count: int) -> str:
+    letter = f"<h3>Run {_LETTERS[number % 26]}</h3>" if count > 1 else ""
+    items = "".join(f"<li>{escape(line)}</li>" for line in [*conditions(run), *_materials(run)])
+    return f'{letter}<ul class="small">{items}</ul>'
+
+
+def _materials(run: BenchRun) -> list[str]:
+    """Models and sources, with what makes them the same elsewhere."""
+    lines = []
+    for c in run.contenders:
+        facts = [
+            f"SHA-256 {c.sha256[:16]}" if c.sha256 else "",
+            f"{c.file_bytes / 2**20:.1f} MiB" if c.file_bytes else "",
+            f"input {c.input_wh[0]}×{c.input_wh[1]} px" if c.input_wh else "",
+            c.provider or "",
+            "spinning threads off" if c.spinning is False else "",
+            f"first results after {', '.join(digits(t / 1e9) for t in c.cold_start_ns)} s" if c.cold_start_ns else "",
+            f"peak RSS {digits(c.peak_rss_mib)} MiB" if c.peak_rss_mib else "",
+            f"asked for {c.mode}" if c.mode else "",
+            f"alone: {c.alone or 'detect() on a picture that is ready'}",
+        ]
+        lines.append(f"{c.shown}: {', '.join(f for f in facts if f)}")
+    for clip in run.clips:
+        rate = f" at {clip.fps:g} fps" if clip.fps else ""
+        sha = f", SHA-256 {clip.sha256[:16]}" if clip.sha256 else ""
+        kind = "live" if clip.live else "as fast as it is read"
+        lines.append(f"{clip.name}: {clip.width_px}×{clip.height_px}{rate}, {kind}{sha}")
+    if run.idle_w is not None:
+        lines.append(f"idle before the run: {digits(run.idle_w)} W")
+    return lines
+
+
+def markdown_report(runs: Sequence[BenchRun]) -> str:
+    """The page without its figures, for a repository or a ticket."""
+    entries = entries_of(runs)
+    lines = ["# Is it real time?", "", *(f"- {s}" for s in _sentences(runs)), ""]
+    rows = _rows(entries)
+    if rows:
+        lines += [*_markdown_table(*_without_empty(_HEADINGS, rows)), ""]
+    ratings = _accuracy_rows(runs)
+    if ratings:
+        lines += ["## Accuracy", "", *_markdown_table(_ACCURACY, ratings), ""]
+    lines += [f"- {words}" for words in _agreements(runs)]
+    said = _remarks(runs)
+    if said:
+        lines += ["## Before you trust a figure", "", *(f"- {text}" for text in said), ""]
+    for k, run in enumerate(runs):
+        lines += ["## Conditions" + (f" of run {_LETTERS[k % 26]}" if len(runs) > 1 else ""), ""]
+        lines += [*(f"- {line}" for line in [*conditions(run), *_materials(run)]), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _markdown_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    def line(cells: Sequence[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "/") for cell in cells) + " |"
+
+    return [line(headings), line(["---"] * len(headings)), *(line(row) for row in rows)]
