@@ -190,8 +190,12 @@ def manifest_from(values: dict[str, Any], where: str, text: str = "") -> Manifes
     try:
         return Manifest.model_validate(values)
     except ValidationError as exc:
-        problems = [_problem(e["loc"], e["type"], e["msg"], text) for e in exc.errors()]
-        raise ModelInvalid(f"{where}: {'; '.join(problems)}") from exc
+        raise ModelInvalid(f"{where}: {problems_in(exc, text)}") from exc
+
+
+def problems_in(error: ValidationError, text: str = "") -> str:
+    """What is wrong with values read from TOML, each with its line in ``text`` where that can be told."""
+    return "; ".join(_problem(e["loc"], e["type"], e["msg"], text) for e in error.errors())
 
 
 def manifest_text(manifest: Manifest) -> str:

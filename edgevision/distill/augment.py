@@ -9,12 +9,15 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.distill.recipe import Augmentation
+
 Image = NDArray[np.uint8]
 Labels = NDArray[np.float32]
 """(M, 6): class, x1, y1, x2, y2 in pixels, weight."""
 
 PAD = 114
 SMALLEST_PX = 3.0
+_USUAL = Augmentation()
 
 
 def place(
@@ -64,7 +67,10 @@ def place(
 
 
 def mosaic(
-    pictures: list[tuple[Image, Labels]], size_wh: tuple[int, int], rng: np.random.Generator
+    pictures: list[tuple[Image, Labels]],
+    size_wh: tuple[int, int],
+    rng: np.random.Generator,
+    how: Augmentation = _USUAL,
 ) -> tuple[Image, Labels]:
     """Four pictures around a random centre."""
     width, height = size_wh
@@ -76,17 +82,20 @@ def mosaic(
     for (image, labels), window in zip(pictures, windows, strict=True):
         ww, wh = window[2] - window[0], window[3] - window[1]
         h, w = image.shape[:2]
-        scale = max(ww / w, wh / h) * np.exp(rng.uniform(np.log(0.7), np.log(2.0)))
-        stretch = np.exp(rng.uniform(-0.12, 0.12))
+        scale = max(ww / w, wh / h) * np.exp(rng.uniform(*np.log(how.mosaic_scale)))
+        stretch = np.exp(rng.uniform(-how.stretch, how.stretch))
         sx, sy = scale * stretch, scale / stretch
         slack_x, slack_y = ww - w * sx, wh - h * sy
         corner = (window[0] + slack_x * rng.random(), window[1] + slack_y * rng.random())
-        found.append(place(canvas, image, labels, (sx, sy), corner, window, rng.random() < 0.5))
+        found.append(place(canvas, image, labels, (sx, sy), corner, window, rng.random() < how.mirror))
     return canvas, np.concatenate(found)
 
 
 def single(
-    picture: tuple[Image, Labels], size_wh: tuple[int, int], rng: np.random.Generator | None
+    picture: tuple[Image, Labels],
+    size_wh: tuple[int, int],
+    rng: np.random.Generator | None,
+    how: Augmentation = _USUAL,
 ) -> tuple[Image, Labels]:
     """One picture, letterboxed; with ``rng``, at a random scale and place."""
     image, labels = picture
@@ -97,36 +106,38 @@ def single(
     if rng is None:
         corner = ((width - w * fit) / 2, (height - h * fit) / 2)
         return canvas, place(canvas, image, labels, (fit, fit), corner, (0, 0, width, height), False)
-    scale = fit * np.exp(rng.uniform(np.log(0.6), np.log(1.7)))
-    stretch = np.exp(rng.uniform(-0.12, 0.12))
+    scale = fit * np.exp(rng.uniform(*np.log(how.single_scale)))
+    stretch = np.exp(rng.uniform(-how.stretch, how.stretch))
     sx, sy = scale * stretch, scale / stretch
     corner = ((width - w * sx) * rng.random(), (height - h * sy) * rng.random())
-    return canvas, place(canvas, image, labels, (sx, sy), corner, (0, 0, width, height), rng.random() < 0.5)
+    mirror = rng.random() < how.mirror
+    return canvas, place(canvas, image, labels, (sx, sy), corner, (0, 0, width, height), mirror)
 
 
-def relight(image: Image, rng: np.random.Generator) -> Image:
+def relight(image: Image, rng: np.random.Generator, how: Augmentation = _USUAL) -> Image:
     """Light, contrast and colour of another camera, at times grey, blurred, noisy or re-compressed."""
-    gamma = np.exp(rng.uniform(-0.5, 0.5))
+    far = how.light
+    gamma = np.exp(rng.uniform(-0.5, 0.5) * far)
     ramp = np.linspace(0, 1, 256) ** gamma
-    gain = rng.uniform(0.75, 1.25) * (1 + rng.uniform(-0.12, 0.12, 3))
-    shift = rng.uniform(-0.1, 0.1)
+    gain = (1 + rng.uniform(-0.25, 0.25) * far) * (1 + rng.uniform(-0.12, 0.12, 3) * far)
+    shift = rng.uniform(-0.1, 0.1) * far
     table = np.clip((ramp[:, None] * gain + shift) * 255, 0, 255).astype(np.uint8)
     lit: cv2.typing.MatLike = cv2.LUT(image, table[None])
     pick = rng.random()
-    if pick < 0.10:
+    if pick < 0.10 * far:
         grey = cv2.cvtColor(lit, cv2.COLOR_BGR2GRAY)
         lit = cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR)
-    elif pick < 0.30:
+    elif pick < 0.30 * far:
         amount = rng.uniform(0.3, 1.6)
         grey = cv2.cvtColor(cv2.cvtColor(lit, cv2.COLOR_BGR2GRAY), cv2.COLOR_GRAY2BGR)
         lit = cv2.addWeighted(lit, amount, grey, 1 - amount, 0)
     pick = rng.random()
-    if pick < 0.06:
+    if pick < 0.3 * how.damage:
         lit = cv2.GaussianBlur(lit, (0, 0), rng.uniform(0.4, 1.2))
-    elif pick < 0.12:
+    elif pick < 0.6 * how.damage:
         noise = rng.normal(0, rng.uniform(2, 9), size=image.shape)
         lit = np.clip(lit + noise, 0, 255).astype(np.uint8)
-    elif pick < 0.20:
+    elif pick < how.damage:
         packed = cv2.imencode(".jpg", lit, [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(25, 70))])[1]
         decoded = cv2.imdecode(packed, cv2.IMREAD_COLOR)
         lit = lit if decoded is None else decoded

@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from edgevision.distill.augment import SMALLEST_PX, Image, Labels, mosaic, relight, single
+from edgevision.distill.labels import write_whole
+from edgevision.distill.recipe import Augmentation
 
 
 class PictureStore:
     """Decoded BGR pictures in one memory-mapped file: a JPEG is decoded once, not once an epoch."""
 
     def __init__(self, folder: Path) -> None:
+        """Open what `build` wrote."""
+        self.folder = folder
         index = json.loads((folder / "index.json").read_text())
         self.names: list[str] = index["names"]
         self._shapes: list[tuple[int, int]] = [tuple(s) for s in index["shapes"]]
@@ -26,6 +30,10 @@ class PictureStore:
         self._pixels: NDArray[np.uint8] = np.memmap(folder / "pixels.bin", np.uint8, "r")
         labels = np.load(folder / "labels.npz")
         self.labels: list[Labels] = [labels[str(i)] for i in range(len(self.names))]
+
+    def __reduce__(self) -> tuple[type[PictureStore], tuple[Path]]:
+        # To another process goes the place, not gigabytes of pixels.
+        return PictureStore, (self.folder,)
 
     def __len__(self) -> int:
         return len(self.names)
@@ -40,6 +48,7 @@ class PictureStore:
     def build(folder: Path, pictures: Iterable[tuple[str, Path, Labels]], longest_px: int = 384) -> int:
         """Write a store; pictures that cannot be read are left out. Returns how many were."""
         folder.mkdir(parents=True, exist_ok=True)
+        (folder / "index.json").unlink(missing_ok=True)
         names: list[str] = []
         shapes: list[tuple[int, int]] = []
         starts: list[int] = []
@@ -64,17 +73,28 @@ class PictureStore:
                 starts.append(at)
                 at += image.size
         np.savez(folder / "labels.npz", allow_pickle=False, **kept)
-        (folder / "index.json").write_text(json.dumps({"names": names, "shapes": shapes, "starts": starts}))
+        # Last, and whole: a folder without it was being written when the process was killed.
+        write_whole(folder / "index.json", json.dumps({"names": names, "shapes": shapes, "starts": starts}))
         return left_out
+
+    @staticmethod
+    def is_whole(folder: Path) -> bool:
+        return (folder / "index.json").exists()
 
 
 class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
     """Augmented samples: uint8 (H, W, 3) BGR, and labels (M, 6)."""
 
     def __init__(
-        self, store: PictureStore, size_wh: tuple[int, int], mosaic_share: float, seed: int, epoch: int
+        self,
+        store: PictureStore,
+        size_wh: tuple[int, int],
+        mosaic_share: float,
+        how: Augmentation,
+        seed: int,
+        epoch: int,
     ) -> None:
-        self.store, self.size_wh, self.mosaic_share = store, size_wh, mosaic_share
+        self.store, self.size_wh, self.mosaic_share, self.how = store, size_wh, mosaic_share, how
         self.seed, self.epoch = seed, epoch
 
     def __len__(self) -> int:
@@ -85,10 +105,10 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         rng = np.random.default_rng((self.seed, self.epoch, i))
         if rng.random() < self.mosaic_share:
             others = rng.integers(len(self.store), size=3)
-            image, labels = mosaic([self.store[j] for j in (i, *others)], self.size_wh, rng)
+            image, labels = mosaic([self.store[j] for j in (i, *others)], self.size_wh, rng, self.how)
         else:
-            image, labels = single(self.store[i], self.size_wh, rng)
-        image = relight(image, rng)
+            image, labels = single(self.store[i], self.size_wh, rng, self.how)
+        image = relight(image, rng, self.how)
         sides = labels[:, 3:5] - labels[:, 1:3]
         labels[(sides < SMALLEST_PX).any(1), 5] = 0
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(labels)

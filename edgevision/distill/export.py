@@ -18,20 +18,11 @@ import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from edgevision.distill.student import Exported, Student, StudentShape
+from edgevision.distill.student import Exported, Student
 
 OPSET = 17
 INPUT = "images"
 _QUANTISED = ["Conv", "MaxPool", "Concat", "Resize"]
-
-
-def load_student(checkpoint: Path) -> Student:
-    """The averaged weights of a training run."""
-    state = torch.load(checkpoint, weights_only=True, map_location="cpu")
-    shape: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()}
-    student = Student(StudentShape(**shape))
-    student.load_state_dict(state["average"])
-    return student.eval()
 
 
 def export_float(student: Student, side_px: int, path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Task-aligned assignment is TOOD's (arXiv:2108.07755) with the exponents that YOLOv8 and later use; boxes
 learn by CIoU (arXiv:1911.08287). A label carries a weight: 1 for a person's label, less for a doubtful
-one of a teacher, and 0 marks a region where neither object nor background is taught.
+one of a teacher, and 0 marks a region where neither object nor background is taught. With soft targets every
+box of the teacher is a label that weighs its score, which is then the class target where the box fits.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from edgevision.distill.recipe import Loss, Soft
 from edgevision.distill.student import boxes_from
 
 TOP_CELLS = 10
@@ -57,12 +59,13 @@ def assign(
     centres: Tensor,
     strides: Tensor,
     truth: Tensor,
+    soft: Soft | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Which cell learns which label.
 
     ``probabilities`` (B, A, C), ``boxes`` (B, A, 4) px, ``truth`` (B, M, 6): class, xyxy, weight; class -1 pads.
-    Gives class targets (B, A, C) in 0-1, the label index of each cell (B, A), and a mask (B, A) of cells
-    whose class loss counts.
+    Gives class targets (B, A, C) in 0-1, the label index of each cell (B, A), and how much its class loss counts
+    (B, A): not at all in a region of weight 0, and with ``soft`` less where the teacher was in doubt.
     """
     cells, classes = probabilities.shape[1:]
     labels = truth[..., 0].long()
@@ -95,17 +98,31 @@ def assign(
     weight = truth[..., 5].gather(1, best)
     cell_class = labels.gather(1, best).clamp(min=0)
     targets = F.one_hot(cell_class, classes) * (quality * weight * positive)[..., None]
-    ignored = ((labels >= 0) & (truth[..., 5] <= 0))[..., None] & (offset < half[:, :, None]).all(-1)
-    counts = positive | ~ignored.any(1)
+    covered = (offset < half[:, :, None]).all(-1)
+    ignored = ((labels >= 0) & (truth[..., 5] <= 0))[..., None] & covered
+    counts = (positive | ~ignored.any(1)).to(targets.dtype)
+    if soft is not None:
+        certain = (valid & (truth[..., 5] >= soft.sure))[..., None] & covered
+        unsure = (valid & (truth[..., 5] < soft.sure))[..., None] & covered
+        # Where an object is certain, what else the teacher thought to see there takes nothing away.
+        counts = torch.where(unsure.any(1) & ~certain.any(1), counts * soft.doubt_weight, counts)
     return targets, torch.where(positive, best, -1), counts
 
 
-def detection_loss(raw: Tensor, centres: Tensor, strides: Tensor, truth: Tensor) -> LossParts:
+def detection_loss(
+    raw: Tensor,
+    centres: Tensor,
+    strides: Tensor,
+    truth: Tensor,
+    parts: Loss | None = None,
+    soft: Soft | None = None,
+) -> LossParts:
     """Loss of one batch: raw (B, A, 4 + C) against truth (B, M, 6), as in `assign`."""
+    parts = parts or Loss()
     raw = raw.float()
     boxes = boxes_from(raw, centres, strides)
     logits = raw[..., 4:]
-    targets, label, counts = assign(logits.sigmoid(), boxes, centres, strides, truth)
+    targets, label, counts = assign(logits.sigmoid(), boxes, centres, strides, truth, soft)
     norm = targets.sum().clamp(min=1.0)
     class_loss = (
         F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * counts[..., None]
@@ -117,5 +134,5 @@ def detection_loss(raw: Tensor, centres: Tensor, strides: Tensor, truth: Tensor)
         box_loss = ((1 - pair_iou(boxes[positive], wanted, complete=True)) * strength).sum() / norm
     else:
         box_loss = raw.sum() * 0
-    total = 1.0 * class_loss + 5.0 * box_loss
+    total = parts.classes * class_loss + parts.box * box_loss
     return LossParts(total, float(box_loss.detach()), float(class_loss.detach()), int(positive.sum()))

@@ -6,12 +6,11 @@ A teacher's doubtful boxes are neither objects nor background: they become regio
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.boxes import iou, nms
+from edgevision.boxes import FloatArray, IntArray, iou, nms
 from edgevision.detections import Detections
 from edgevision.stages import Detector
 
@@ -30,25 +29,31 @@ class Trust:
     full: float = 0.65
     """From here on it teaches as much as a person's label; under it, in proportion."""
 
+    def weight(self, score: float) -> float:
+        """How much a box of this score teaches, 0-1."""
+        return min(score / self.full, 1.0) if score >= self.sure else 0.0
 
-def ask_twice(teacher: Detector, pixels: NDArray[np.uint8], class_id: int = 0) -> Detections:
-    """Detections of one class of the teacher in a picture (H, W, 3) BGR and in its mirror image, fused.
+
+def ask_twice(teacher: Detector, pixels: NDArray[np.uint8]) -> Detections:
+    """A teacher's detections in a picture (H, W, 3) BGR and in its mirror image, fused class by class.
 
     A box that both views agree on is their score-weighted mean and keeps the mean score; one that only one view has
     keeps half its score.
     """
     width = pixels.shape[1]
-    straight = _of_class(teacher.detect(pixels), class_id)
-    mirrored = _of_class(teacher.detect(np.ascontiguousarray(pixels[:, ::-1])), class_id)
+    straight = teacher.detect(pixels)
+    mirrored = teacher.detect(np.ascontiguousarray(pixels[:, ::-1]))
     turned = mirrored.boxes.copy()
     turned[:, [0, 2]] = width - mirrored.boxes[:, [2, 0]]
-    overlap = iou(straight.boxes, turned)
+    overlap = iou(straight.boxes, turned) * (straight.class_ids[:, None] == mirrored.class_ids[None])
     partner_of: dict[int, int] = {}
-    for i in np.argsort(-straight.scores, kind="stable"):
+    taken: set[int] = set()
+    for i in np.argsort(-straight.scores, kind="stable").tolist():
         if overlap.shape[1]:
             j = int(overlap[i].argmax())
-            if overlap[i, j] > FUSE_IOU and j not in partner_of.values():
-                partner_of[int(i)] = j
+            if overlap[i, j] > FUSE_IOU and j not in taken:
+                partner_of[i] = j
+                taken.add(j)
     boxes, scores = [], []
     for i, (box, score) in enumerate(zip(straight.boxes, straight.scores, strict=True)):
         if i not in partner_of:
@@ -59,37 +64,29 @@ def ask_twice(teacher: Detector, pixels: NDArray[np.uint8], class_id: int = 0) -
         share = score / (score + mirrored.scores[other])
         boxes.append(share * box + (1 - share) * turned[other])
         scores.append((score + mirrored.scores[other]) / 2)
-    alone = [j for j in range(len(turned)) if j not in partner_of.values()]
+    alone = [j for j in range(len(turned)) if j not in taken]
     all_boxes = np.array([*boxes, *turned[alone]], np.float32).reshape(-1, 4)
     all_scores = np.array([*scores, *(mirrored.scores[alone] / 2)], np.float32)
-    kept = nms(all_boxes, all_scores, np.zeros(len(all_boxes), np.int64), FUSE_IOU)
-    return Detections(all_boxes[kept], all_scores[kept], np.zeros(len(kept), np.int64))
+    all_classes = np.concatenate([straight.class_ids, mirrored.class_ids[alone]])
+    kept = nms(all_boxes, all_scores, all_classes, FUSE_IOU)
+    return Detections(all_boxes[kept], all_scores[kept], all_classes[kept])
+
+
+def says_something_new(boxes: FloatArray, class_ids: IntArray, labelled: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Which taught boxes (N, 4) overlap no person's label (M, 5+: class, xyxy px) of their class: (N,) bool."""
+    if not len(labelled) or not len(boxes):
+        return np.ones(len(boxes), bool)
+    same = class_ids[:, None] == labelled[None, :, 0].astype(np.int64)
+    return np.asarray((iou(boxes, labelled[:, 1:5]) * same).max(1) < SAME_OBJECT_IOU)
 
 
 def join(labelled: NDArray[np.float32], taught: Detections, trust: Trust) -> NDArray[np.float32]:
     """People's labels (M, 5: class, xyxy px) and a teacher's boxes as training labels (K, 6: with weight).
 
-    A taught box that overlaps a person's label says nothing new and goes.
+    A taught box that overlaps a person's label of its class says nothing new and goes.
     """
-    boxes, scores = taught.boxes, taught.scores
-    keep = scores >= trust.doubt
-    if len(labelled) and len(boxes):
-        keep &= iou(boxes, labelled[:, 1:5]).max(1) < SAME_OBJECT_IOU
-    weight = np.where(scores >= trust.sure, np.minimum(scores / trust.full, 1), 0)
-    added = np.column_stack([taught.class_ids, boxes, weight])[keep]
+    keep = (taught.scores >= trust.doubt) & says_something_new(taught.boxes, taught.class_ids, labelled)
+    weight = [trust.weight(float(s)) for s in taught.scores]
+    added = np.column_stack([taught.class_ids, taught.boxes, weight])[keep]
     mine = np.column_stack([labelled, np.ones(len(labelled))])
     return np.concatenate([mine.reshape(-1, 6), added.reshape(-1, 6)]).astype(np.float32)
-
-
-def read_yolo(path: Path, width_px: int, height_px: int) -> NDArray[np.float32]:
-    """A YOLO text file (class, centre x, y, width, height as shares) as (M, 5): class, xyxy px. No file: none."""
-    lines = path.read_text().splitlines() if path.exists() else []
-    values = [[float(v) for v in line.split()[:5]] for line in lines if line.strip()]
-    rows = np.array(values, np.float32).reshape(-1, 5)
-    size = np.array([width_px, height_px], np.float32)
-    centre, half = rows[:, 1:3] * size, rows[:, 3:5] * size / 2
-    return np.concatenate([rows[:, :1], centre - half, centre + half], 1)
-
-
-def _of_class(found: Detections, class_id: int) -> Detections:
-    return found.select(found.class_ids == class_id)

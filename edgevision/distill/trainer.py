@@ -2,6 +2,9 @@
 
 A steady rate with a cool-down at the end, rather than one cosine, lets a run be stopped, looked at and
 lengthened: the checkpoint before the cool-down is a good place to go on from (arXiv:2405.18392).
+
+Everything random is drawn from the seed and the epoch, so a run that was killed and goes on at its last checkpoint
+is the run that was not.
 """
 
 from __future__ import annotations
@@ -9,49 +12,32 @@ from __future__ import annotations
 import copy
 import json
 import math
+import multiprocessing
 import time
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Subset
 
-from edgevision.boxes import nms
-from edgevision.distill.augment import single
+from edgevision.distill.curves import training_curves, write_picture
 from edgevision.distill.dataset import PictureStore, TrainingPictures, collate
+from edgevision.distill.dense import dense_loss, load_dense_teacher, taught_by
+from edgevision.distill.device import Place
 from edgevision.distill.loss import detection_loss
-from edgevision.distill.student import Student, StudentShape, boxes_from, cell_centres
-from edgevision.score import Labelled, class_accuracy
+from edgevision.distill.recipe import Recipe
+from edgevision.distill.student import Student, StudentShape, cell_centres
+from edgevision.distill.validate import validate
+from edgevision.distill.weights import LAST, take_over
+from edgevision.errors import UsageError
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """One training run. ``phases`` are (last epoch, side px, mosaic share), in order."""
-
-    shape: StudentShape = field(default_factory=StudentShape)
-    phases: tuple[tuple[int, int, float], ...] = ((30, 256, 0.6), (40, 320, 0.5), (45, 320, 0.0))
-    batch: int = 32
-    rate: float = 2e-3
-    cool_down_epochs: int = 12
-    warm_up_steps: int = 500
-    weight_decay: float = 0.02
-    average_decay: float = 0.9995
-    seed: int = 1
-    validate_every: int = 3
-
-    @property
-    def epochs(self) -> int:
-        return self.phases[-1][0]
-
-    def phase(self, epoch: int) -> tuple[int, float]:
-        """Side in px and mosaic share of an epoch."""
-        for last, side, share in self.phases:
-            if epoch < last:
-                return side, share
-        return self.phases[-1][1:]
+Tell = Callable[[int, int, int, dict[str, Any] | None], None]
+"""Told (epoch, step, steps of an epoch, the epoch's log row at its end) by the leading process."""
+Batch = tuple[Tensor, Tensor]
 
 
 class Average:
@@ -73,128 +59,192 @@ class Average:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
-    warm = min(1.0, (step + 1) / recipe.warm_up_steps)
-    start = (recipe.epochs - recipe.cool_down_epochs) * steps_per_epoch
-    through = (step - start) / max(1, recipe.cool_down_epochs * steps_per_epoch)
+    schedule = recipe.schedule
+    warm = min(1.0, (step + 1) / schedule.warm_up_steps)
+    start = (recipe.epochs - schedule.cool_down_epochs) * steps_per_epoch
+    through = (step - start) / max(1, schedule.cool_down_epochs * steps_per_epoch)
     cool = 1.0 if through <= 0 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, through)))
-    return recipe.rate * warm * cool
+    return schedule.rate * warm * cool
 
 
-@torch.no_grad()
-def validate(model: nn.Module, store: PictureStore, side: int) -> float:
-    """Person-style AP50 of class 0 over a store, letterboxed to ``side``."""
-    centres, strides = cell_centres((side, side))
-    detections, truth = [], []
-    for i in range(len(store)):
-        image, labels = single(store[i], (side, side), None)
-        pixels = torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1))[None]).float() / 255
-        raw = model(pixels.contiguous(memory_format=torch.channels_last))
-        boxes = boxes_from(raw, centres, strides)[0].numpy()
-        scores, classes = raw[0, :, 4:].sigmoid().max(1)
-        keep = (scores > 0.01).numpy()
-        b, s, c = boxes[keep], scores.numpy()[keep], classes.numpy()[keep].astype(np.int64)
-        kept = nms(b, s, c, 0.6)
-        detections.append(Labelled(b[kept], c[kept], s[kept]))
-        sure = labels[labels[:, 5] > 0]
-        truth.append(Labelled(sure[:, 1:5], sure[:, 0].astype(np.int64)))
-    values = [class_accuracy(detections, truth, c).average_precision for c in range(raw.shape[2] - 4)]
-    return float(np.nanmean(values))
+class Training:
+    """One run: the network, its average, its optimiser, and where they are kept."""
 
+    def __init__(
+        self,
+        recipe: Recipe,
+        data: Path,
+        validation: Path,
+        run: Path,
+        classes: Sequence[str],
+        place: Place,
+        workers: int = 2,
+    ) -> None:
+        """``data`` and ``validation`` are folders written by `PictureStore.build`; ``run`` may hold a checkpoint.
 
-def train(recipe: Recipe, data: Path, validation: Path, run: Path, workers: int = 2) -> Path:
-    """Train, or go on where ``run`` stopped; returns the path of the final checkpoint.
+        Raises `UsageError` where they do not go together.
+        """
+        self.recipe, self.run, self.classes, self.place, self.workers = recipe, run, tuple(classes), place, workers
+        torch.manual_seed(recipe.seed)
+        self.store, self.held = PictureStore(data), PictureStore(validation)
+        if recipe.batch % place.world:
+            raise UsageError(f"batch: expected a multiple of the {place.world} processes, got {recipe.batch}")
+        self.steps = len(self.store) // recipe.batch
+        if self.steps == 0:
+            raise UsageError(f"batch: expected at most the {len(self.store)} training pictures, got {recipe.batch}")
+        net = recipe.student
+        shape = StudentShape(len(self.classes), net.widths, tuple(net.depths), net.neck_width)  # type: ignore[arg-type]
+        student = Student(shape)
+        if recipe.init and not (run / LAST).exists():
+            take_over(student, Path(recipe.init))
+        self.student = student.to(place.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.average = Average(self.student, recipe.schedule.average_decay)
+        decayed = [p for p in self.student.parameters() if p.ndim > 1]
+        plain = [p for p in self.student.parameters() if p.ndim <= 1]
+        decay = recipe.schedule.weight_decay
+        groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+        self.optimiser = torch.optim.AdamW(groups, lr=recipe.schedule.rate)
+        self.first = self._go_on(shape)
+        self.model = place.wrapped(self.student)
+        self.teacher: nn.Module | None = None
+        if recipe.soft.targets == "dense":
+            self.teacher = load_dense_teacher(recipe.soft, len(self.classes)).to(place.device)
 
-    ``data`` and ``validation`` are folders written by `PictureStore.build`. A checkpoint is written each epoch.
-    """
-    run.mkdir(parents=True, exist_ok=True)
-    # Workers are forked: a pool of OpenCV's threads in this process would be a lock nobody holds in theirs.
-    cv2.setNumThreads(0)
-    torch.manual_seed(recipe.seed)
-    store, held = PictureStore(data), PictureStore(validation)
-    model: nn.Module = Student(recipe.shape).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average = Average(model, recipe.average_decay)
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    optimiser = torch.optim.AdamW(
-        [{"params": decayed, "weight_decay": recipe.weight_decay}, {"params": plain, "weight_decay": 0.0}],
-        lr=recipe.rate,
-    )
-    checkpoint, first = run / "last.pt", 0
-    if checkpoint.exists():
-        state = torch.load(checkpoint, weights_only=True)
-        model.load_state_dict(state["model"])
-        average.model.load_state_dict(state["average"])
-        average.updates = state["updates"]
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["epoch"] + 1
-    (run / "recipe.json").write_text(json.dumps(asdict(recipe), indent=1))
-    steps = len(store) // recipe.batch
-    for epoch in range(first, recipe.epochs):
-        side, share = recipe.phase(epoch)
-        loader = DataLoader(
-            TrainingPictures(store, (side, side), share, recipe.seed, epoch),
-            recipe.batch,
-            shuffle=True,
-            num_workers=workers,
+    def _go_on(self, shape: StudentShape) -> int:
+        """Take up the last checkpoint, where there is one; the epoch to begin with."""
+        checkpoint = self.run / LAST
+        if not checkpoint.exists():
+            return 0
+        state = torch.load(checkpoint, weights_only=True, map_location=self.place.device)
+        kept = json.loads(json.dumps(state["shape"]))
+        if kept != json.loads(json.dumps(asdict(shape))):
+            raise UsageError(f"{self.run}: holds a student of another shape ({kept}); train into another folder")
+        self.student.load_state_dict(state["model"])
+        self.average.model.load_state_dict(state["average"])
+        self.average.updates = state["updates"]
+        self.optimiser.load_state_dict(state["optimiser"])
+        return int(state["epoch"]) + 1
+
+    def train(self, tell: Tell | None = None) -> Path:
+        """All epochs that are left. A checkpoint after each; the log and the curves beside it. Its path."""
+        log = self.run / "log.jsonl"
+        rows = read_log(log, self.first)
+        if self.place.leads:
+            # A kill between log and checkpoint leaves a row of an epoch that will be done again.
+            _write_log(log, rows)
+        for epoch in range(self.first, self.recipe.epochs):
+            row = self._epoch(epoch, tell)
+            if self.place.leads:
+                if (epoch + 1) % self.recipe.validate_every == 0 or epoch + 1 == self.recipe.epochs:
+                    accuracy = validate(self.average.model, self.held, self.recipe.phase(epoch).side_px)
+                    row["ap50"] = accuracy.ap50
+                    if len(self.classes) > 1:
+                        named = zip(self.classes, accuracy.by_class, strict=True)
+                        row["ap50_by_class"] = {name: ap for name, ap in named if not math.isnan(ap)}
+                rows.append(row)
+                _write_log(log, rows)
+                self._keep(epoch)
+                if "ap50" in row:
+                    write_picture(self.run / "curves.png", training_curves(rows, self.classes))
+                if tell is not None:
+                    tell(epoch, self.steps, self.steps, row)
+            self.place.wait_for_all()
+        return self.run / LAST
+
+    def _keep(self, epoch: int) -> None:
+        state = {
+            "model": self.student.state_dict(),
+            "average": self.average.model.state_dict(),
+            "updates": self.average.updates,
+            "optimiser": self.optimiser.state_dict(),
+            "epoch": epoch,
+            "shape": asdict(self.student.shape),
+            "classes": list(self.classes),
+            "side_px": self.recipe.side_px,
+        }
+        torch.save(state, self.run / "next.pt")
+        (self.run / "next.pt").replace(self.run / LAST)
+
+    def _loader(self, epoch: int) -> DataLoader[Batch]:
+        recipe, phase = self.recipe, self.recipe.phase(epoch)
+        pictures = TrainingPictures(
+            self.store, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
+        )
+        order = np.random.default_rng((recipe.seed, epoch)).permutation(len(self.store))[: self.steps * recipe.batch]
+        # Each process takes its part of every batch, so that the batches are the same however many there are.
+        mine = order[self.place.rank :: self.place.world].tolist()
+        return DataLoader(
+            Subset(pictures, mine),
+            recipe.batch // self.place.world,
+            num_workers=self.workers,
             collate_fn=collate,
             drop_last=True,
-            prefetch_factor=4 if workers else None,
+            prefetch_factor=4 if self.workers else None,
+            multiprocessing_context=_worker_context() if self.workers else None,
+            pin_memory=self.place.device.type == "cuda",
         )
-        row = _epoch(model, average, optimiser, loader, recipe, epoch, steps, side)
-        if (epoch + 1) % recipe.validate_every == 0 or epoch + 1 == recipe.epochs:
-            row["ap50"] = validate(average.model, held, side)
-        with (run / "log.jsonl").open("a") as log:
-            log.write(json.dumps(row) + "\n")
-        state = {
-            "model": model.state_dict(),
-            "average": average.model.state_dict(),
-            "updates": average.updates,
-            "optimiser": optimiser.state_dict(),
-            "epoch": epoch,
-            "shape": asdict(recipe.shape),
-        }
-        torch.save(state, run / "next.pt")
-        (run / "next.pt").replace(checkpoint)
-    return checkpoint
+
+    def _epoch(self, epoch: int, tell: Tell | None) -> dict[str, Any]:
+        recipe, place = self.recipe, self.place
+        self.model.train()
+        side = recipe.phase(epoch).side_px
+        centres, strides = cell_centres((side, side), place.device)
+        soft = None if recipe.soft.targets == "boxes" else recipe.soft
+        began, sums, n, rate = time.monotonic(), np.zeros(4), 0, 0.0
+        for n, (images, labels) in enumerate(self._loader(epoch)):
+            rate = learning_rate(recipe, epoch * self.steps + n, self.steps)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            pixels, truth = place.pixels(images), labels.to(place.device)
+            with place.autocast():
+                raw = self.model(pixels)
+                taught = None if self.teacher is None else taught_by(self.teacher, pixels)
+            parts = detection_loss(raw, centres, strides, truth, recipe.loss, soft)
+            total, extra = parts.total, 0.0
+            if taught is not None:
+                more = dense_loss(raw, taught, recipe.soft)
+                total, extra = total + more, float(more.detach())
+            self.optimiser.zero_grad(set_to_none=True)
+            total.backward()
+            nn.utils.clip_grad_norm_(self.model.parameters(), 10.0)
+            self.optimiser.step()
+            self.average.update(self.student)
+            sums += (parts.box, parts.classes, parts.positives / len(images), extra)
+            if tell is not None and place.leads:
+                tell(epoch, n + 1, self.steps, None)
+        box, classes, positives, extra = (sums / (n + 1)).tolist()
+        seconds = time.monotonic() - began
+        row = {"epoch": epoch, "side": side, "rate": rate, "box": box, "class": classes, "positives": positives}
+        row |= {"dense": extra} if self.teacher is not None else {}
+        return row | {"seconds": seconds, "img_s": (n + 1) * recipe.batch / seconds}
 
 
-def _epoch(
-    model: nn.Module,
-    average: Average,
-    optimiser: torch.optim.Optimizer,
-    loader: DataLoader[tuple[Tensor, Tensor]],
-    recipe: Recipe,
-    epoch: int,
-    steps: int,
-    side: int,
-) -> dict[str, float]:
-    model.train()
-    centres, strides = cell_centres((side, side))
-    began, sums, n = time.monotonic(), np.zeros(3), 0
-    for n, (images, truth) in enumerate(loader):
-        rate = learning_rate(recipe, epoch * steps + n, steps)
-        for group in optimiser.param_groups:
-            group["lr"] = rate
-        # Already channels last, and never float32: the conversion took as long as the stem otherwise.
-        pixels = images.to(torch.bfloat16).div_(255)
-        with torch.autocast("cpu", torch.bfloat16):
-            raw = model(pixels)
-        parts = detection_loss(raw, centres, strides, truth)
-        optimiser.zero_grad(set_to_none=True)
-        parts.total.backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 10.0)
-        optimiser.step()
-        average.update(model)
-        sums += (parts.box, parts.classes, parts.positives / len(images))
-    box, classes, positives = sums / (n + 1)
-    seconds = time.monotonic() - began
-    return {
-        "epoch": epoch,
-        "side": side,
-        "rate": rate,
-        "box": box,
-        "class": classes,
-        "positives": positives,
-        "seconds": seconds,
-        "img_s": (n + 1) * recipe.batch / seconds,
-    }
+def _worker_context() -> multiprocessing.context.BaseContext:
+    """How workers begin. Never by forking this process: OpenCV, onnxruntime and FFmpeg may have threads in it, and a
+    lock that one of them holds would be held for ever in the copy."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["edgevision.distill.dataset"])
+    return context
+
+
+def read_log(path: Path, before_epoch: int) -> list[dict[str, Any]]:
+    """A run's log rows of epochs before one."""
+    if not path.exists():
+        return []
+    rows: list[dict[str, Any]] = []
+    for line in path.read_text(encoding="utf-8").splitlines():
+        try:
+            row = json.loads(line)
+        except ValueError:
+            continue  # cut off by a kill
+        if row["epoch"] < before_epoch:
+            rows.append(row)
+    return rows
+
+
+def _write_log(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    fresh = path.with_name(path.name + ".new")
+    fresh.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    fresh.replace(path)

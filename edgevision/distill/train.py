@@ -1,0 +1,80 @@
+"""``distill train`` as a call: prepare the run, then the own trainer, or Ultralytics' where the recipe says so."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from edgevision.distill.extras import need_train, need_ultralytics
+from edgevision.distill.recipe import Recipe
+from edgevision.distill.run import begin, read_run
+from edgevision.errors import UsageError
+
+Say = Callable[[str], None]
+Progress = Callable[[int, int, str], None]
+
+
+def train_student(
+    data: Sequence[Path],
+    recipe: Recipe,
+    run: Path,
+    *,
+    validation: Path | None = None,
+    resume: bool = False,
+    workers: int = 2,
+    threads: int | None = None,
+    device: str | None = None,
+    say: Say = lambda text: None,
+    progress: Progress | None = None,
+) -> Path:
+    """Train a student, or go on where ``run`` stopped; its last checkpoint.
+
+    Under ``torchrun`` every process calls this; the first makes the run ready for all. Raises `UsageError` and
+    `MissingExtra`.
+    """
+    if recipe.trainer == "ultralytics":
+        need_train("training a student")
+        need_ultralytics("the trainer 'ultralytics'")
+        from edgevision.distill.ultralytics_trainer import train_ultralytics
+
+        return train_ultralytics(
+            data, recipe, run, validation=validation, resume=resume, workers=workers, device=device, say=say
+        )
+    need_train("training a student")
+    from edgevision.distill.device import chosen_place
+    from edgevision.distill.show import epoch_line
+    from edgevision.distill.trainer import Training
+
+    with chosen_place(device, threads) as place:
+        if place.leads:
+            begin(data, recipe, run, validation=validation, resume=resume, say=say)
+        place.wait_for_all()
+        info = read_run(run)
+        training = Training(recipe, run / "train", run / "val", run, info.classes, place, workers)
+        if place.leads:
+            say(
+                f"{len(training.store)} pictures, {len(training.held)} to validate on, {recipe.epochs} epochs, on "
+                f"{place.in_words}" + (f"; going on at epoch {training.first + 1}" if training.first else "")
+            )
+
+        def tell(epoch: int, step: int, steps: int, row: dict[str, object] | None) -> None:
+            if progress is not None:
+                progress(epoch * steps + step, recipe.epochs * steps, f"epoch {epoch + 1}")
+            if row is not None:
+                say(epoch_line(row, recipe.epochs))
+
+        return training.train(tell)
+
+
+def usual_workers() -> int:
+    """Processes that make samples: one a core, at most 8; the network wants the rest."""
+    if hasattr(os, "sched_getaffinity"):
+        return max(1, min(8, len(os.sched_getaffinity(0))))
+    return max(1, min(8, os.cpu_count() or 1))
+
+
+def check_workers(workers: int) -> int:
+    if workers < 0:
+        raise UsageError(f"--workers: expected 0 or more, got {workers}")
+    return workers

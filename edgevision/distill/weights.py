@@ -1,0 +1,63 @@
+"""Checkpoints: what a training run leaves after each epoch, read back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from edgevision.distill.student import Student, StudentShape
+from edgevision.errors import UsageError
+
+LAST = "last.pt"
+
+
+def checkpoint_of(place: Path) -> Path:
+    """The checkpoint of a run's folder, or the file itself. Raises `UsageError`."""
+    path = place / LAST if place.is_dir() else place
+    if not path.is_file():
+        raise UsageError(
+            f"{place}: expected a run of `edgevision distill train` or its checkpoint, found no {path.name}"
+        )
+    return path
+
+
+def read_checkpoint(place: Path) -> dict[str, Any]:
+    """A checkpoint's values. Only tensors and plain values are read, never code. Raises `UsageError`."""
+    path = checkpoint_of(place)
+    try:
+        state = torch.load(path, weights_only=True, map_location="cpu")
+        if not isinstance(state, dict) or not {"average", "shape"} <= state.keys():
+            raise ValueError("it has other contents")
+    except Exception as exc:  # pickle, zip and torch each raise their own
+        raise UsageError(
+            f"{path}: expected a checkpoint of our own trainer: {' '.join(str(exc).split())[:160]}"
+        ) from exc
+    return state
+
+
+def shape_of(state: dict[str, Any]) -> StudentShape:
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in state["shape"].items()}
+    return StudentShape(**values)
+
+
+def load_student(place: Path) -> Student:
+    """The averaged weights of a run, ready to be used. Raises `UsageError`."""
+    state = read_checkpoint(place)
+    student = Student(shape_of(state))
+    student.load_state_dict(state["average"])
+    return student.eval()
+
+
+def take_over(student: Student, place: Path) -> tuple[int, int]:
+    """Begin from another run's averaged weights where name and shape match; (taken over, of how many)."""
+    theirs = read_checkpoint(place)["average"]
+    mine = student.state_dict()
+    fitting = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
+    if not fitting:
+        raise UsageError(
+            f"init: {place} has not one weight of the student's shapes; begin from another, or from nothing"
+        )
+    student.load_state_dict(mine | fitting)
+    return len(fitting), len(mine)

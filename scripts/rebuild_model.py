@@ -1,0 +1,213 @@
+"""Rebuild a bundled model by the teaching line: label, train, quantise, measure, and write its folder and card.
+
+    python scripts/rebuild_model.py person --data ../shared/data --weights ../shared/weights --run ../runs/person
+
+The products are person, person-tiny, face and hardhat. What is done in ``--run`` is not done again, and what was
+stopped goes on: call it once more. Two models may share a data folder (``--labels ../runs/person/data``). Training
+takes hours on two cores, minutes on a GPU. Needs the extra [train]. ``--weights`` holds the teachers' .onnx files,
+which are added to a store of the run's own where no model of that name is known.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from edgevision.capture.scene import SceneSource
+from edgevision.distill import show
+from edgevision.distill.exchange import import_data
+from edgevision.distill.formats import read_data
+from edgevision.distill.label import label_folder
+from edgevision.distill.label_settings import settings_from
+from edgevision.distill.labels import DataFolder
+from edgevision.distill.line import export_any
+from edgevision.distill.picture_labels import Box, PictureLabels
+from edgevision.distill.product import Wish
+from edgevision.distill.recipe import read_recipe
+from edgevision.distill.teachers import TeacherSpec
+from edgevision.distill.train import train_student, usual_workers
+from edgevision.errors import EdgeVisionError
+from edgevision.intake.add import add_model
+from edgevision.intake.settle import Wish as AddWish
+from edgevision.store import stored_names
+
+SCENE_SEEDS, SCENE_FRAMES = 40, 24
+TEACHERS = {
+    "picodet_s_416": AddWish(classes="coco", input="416 rgb stretch imagenet", licence="Apache-2.0"),
+    "yunet_n_320_320": AddWish(licence="see upstream"),
+}
+PERSON_DATA = (
+    "Capston2 v11, Roboflow, siwookim: stated CC BY 4.0; some people in it are not labelled",
+    "Hard hat detection v2, Roboflow, iaespecializacion: CC BY 4.0; some people in it are not labelled",
+    "COCO128 (training half) and tiny-coco: annotations CC BY 4.0, pictures under Flickr's terms of each",
+    "FDDB, news photographs: published for research",
+    "Human-Detection-Dataset, Mouso00; street set, LS-chen; ImageNet samples, EliSchwartz: licences not stated",
+    "built-in scene of edgevision: Apache-2.0",
+)
+
+
+@dataclass(frozen=True)
+class Product:
+    """What one bundled model is made of."""
+
+    recipe: str
+    labelled: str
+    """The data set that people labelled; its validation part is what is measured on."""
+    prompts: str
+    teacher: str = ""
+    """Who fills in what people did not label; nobody where empty."""
+    teacher_words: str = ""
+    unlabelled: tuple[str, ...] = ()
+    """What the teacher alone labels."""
+    scene: bool = False
+    """Frames of the built-in scene too, so that the demo is detected; no part of any figure of accuracy."""
+    data: tuple[str, ...] = ()
+    score: float = 0.3
+
+
+PERSON = Product(
+    "person", "person", "person", "picodet_s_416", "picodet_s_416 (PaddleDetection, Apache-2.0)",
+    ("unlabelled", "face/images/train"), True, PERSON_DATA,
+)  # fmt: skip
+PRODUCTS = {
+    "person": PERSON,
+    "person-tiny": replace(PERSON, recipe="person-tiny"),
+    "face": Product(
+        "face", "face", "face", "yunet_n_320_320", "yunet_n_320_320 (ShiqiYu, libfacedetection.train)",
+        ("unlabelled",), False, (PERSON_DATA[3], PERSON_DATA[4]),
+    ),
+    "hardhat": Product(
+        "hardhat", "hardhat", "hard_hat; no_hard_hat; no_head_wear; person", data=(PERSON_DATA[1],),
+    ),
+}  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("product", choices=PRODUCTS)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, help="folder of the teachers' .onnx files")
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--labels", type=Path, help="data folder of another run, to train on in place of labelling")
+    parser.add_argument("--out", type=Path, help="by default models/PRODUCT")
+    parser.add_argument("--checkpoint", type=Path, help="export this one and train nothing")
+    parser.add_argument("--init", default="", help="a run of ours to begin from")
+    parser.add_argument("--epochs", type=int)
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--workers", type=int, default=usual_workers())
+    parser.add_argument("--model-version", default="1")
+    options = parser.parse_args()
+    product = PRODUCTS[options.product]
+    # A store of the run's own: a rebuild must not depend on what a user has added.
+    os.environ.setdefault("XDG_DATA_HOME", str((options.run / "store").resolve()))
+    try:
+        rebuild(options, product)
+    except EdgeVisionError as exc:
+        sys.exit(f"{options.product}: {exc}")
+
+
+def rebuild(options: argparse.Namespace, product: Product) -> None:
+    labels = options.labels or options.run / "data"
+    run = options.checkpoint or options.run / "student"
+    if options.checkpoint is None:
+        if options.labels is None:
+            make_labels(options, product, labels)
+        recipe = read_recipe(product.recipe)
+        if options.epochs:
+            recipe = recipe.lasting(options.epochs)
+        if options.init:
+            recipe = recipe.model_copy(update={"init": options.init})
+        parts = sorted(p.parent for p in labels.glob("*/labels.json"))
+        with show.progress("training") as tell:
+            train_student(
+                parts, recipe, run, validation=options.data / product.labelled, resume=run.exists(),
+                workers=options.workers, threads=options.threads, say=show.say, progress=tell,
+            )  # fmt: skip
+    wish = Wish(
+        options.product, options.model_version, "Apache-2.0", product.score, product.teacher_words,
+        f"scripts/rebuild_model.py {options.product}", product.data, pictures="scene", replace=True,
+    )  # fmt: skip
+    classes = [c.strip() for c in product.prompts.split(";")]
+    shipped = export_any(
+        run, options.out or Path("models") / options.product, wish, int8=True, classes=classes,
+        calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
+        data=options.data / product.labelled, say=show.say,
+    )  # fmt: skip
+    figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
+    size = (shipped.folder / "model.onnx").stat().st_size / 1e6
+    print(f"{shipped.manifest.label}: AP50 {figure}, {shipped.ms:.1f} ms, {size:.2f} MB, in {shipped.folder}")
+
+
+def make_labels(options: argparse.Namespace, product: Product, labels: Path) -> None:
+    """The data folders ``labels``/…, each gone on with where it was stopped."""
+    own = read_data(options.data / product.labelled).of_split("train")
+    if not product.teacher:
+        if not (labels / "people" / "labels.json").exists():
+            import_data(options.data / product.labelled, labels / "people")
+        return
+    teachers = (TeacherSpec(known_teacher(product.teacher, options.weights), threads=options.threads),)
+    with_people = settings_from(teachers, product.prompts, "0.45", "0.25")
+    alone = settings_from(teachers, product.prompts, "0.38", "0.2")
+    jobs: list[tuple[str, Callable[[Callable[[int, int, str], None]], object]]] = [
+        (
+            "people",
+            lambda tell: label_folder(
+                options.data / product.labelled / "images/train", labels / "people", teachers, with_people, people=own,
+                progress=tell,
+            ),
+        )
+    ]  # fmt: skip
+    for place in product.unlabelled:
+        name = place.split("/")[0]
+        jobs.append(
+            (
+                name,
+                lambda tell, p=place, n=name: label_folder(
+                    options.data / p, labels / n, teachers, alone, progress=tell
+                ),
+            )
+        )
+    for name, job in jobs:
+        with show.progress(f"labelling {name}") as tell:
+            show.label_table(job(tell))  # type: ignore[arg-type]
+    if product.scene and not (labels / "scene" / "labels.json").exists():
+        draw_scene(labels / "scene")
+
+
+def known_teacher(name: str, weights: Path | None) -> str:
+    """A teacher's name, its file added to the store where it is not known there."""
+    if name not in stored_names():
+        if weights is None:
+            raise EdgeVisionError(f"the teacher {name} is not among the models; name the folder of its file: --weights")
+        add_model(weights / f"{name}.onnx", TEACHERS[name])
+    return name
+
+
+def draw_scene(folder: Path) -> None:
+    """Frames of the built-in scene with its true boxes, at half size, as the other pictures are."""
+    rng = np.random.default_rng(5)
+    (folder / "images").mkdir(parents=True, exist_ok=True)
+    made = []
+    for seed in range(100, 100 + SCENE_SEEDS):
+        with SceneSource(people=int(rng.integers(2, 12)), size_wh=(768, 432), seed=seed, live=False) as scene:
+            for k in range(SCENE_FRAMES):
+                pixels, truth = scene.render(97 * k + int(rng.integers(60)))
+                small = cv2.resize(pixels, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
+                name = f"scene_{seed}_{k}.png"
+                cv2.imwrite(str(folder / "images" / name), small)
+                boxes = tuple(Box(0, (b[0], b[1], b[2], b[3])) for b in (truth.boxes / 2).tolist())
+                made.append(PictureLabels(name, small.shape[1], small.shape[0], "done", boxes))
+    # Only now: labels.json says that all are there.
+    with DataFolder(folder, ["person"]) as data:
+        data.pictures.update({labels.file: labels for labels in made})
+
+
+if __name__ == "__main__":
+    main()
