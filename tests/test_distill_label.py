@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -415,3 +416,28 @@ def test_a_teacher_that_fails_in_a_run_is_counted(pictures, tmp_path, teachers):
     report = label_folder(pictures, tmp_path / "data", specs("m"), settings())
     assert (report.labelled, report.failed) == (9, 5)
     assert report.troubles["moody@1 failed: moody@1: gave numbers that are not finite"] == 3
+
+
+def test_an_answer_that_cannot_be_read_is_no_empty_picture(teachers):
+    """A language model that rambles has not said that nobody is there."""
+
+    class Rambling(Teacher):
+        answers = SimpleNamespace(unparsable=0)
+
+        def detect(self, pixels):
+            self.answers.unparsable += 1
+            return Detections.empty()
+
+    teachers["rambling"] = Rambling("rambling", ("blob",), [])
+    said = Labeller(specs("rambling"), settings())(encoded(BLACK))
+    assert "cannot be read" in said.error
+    assert not said.boxes
+
+
+@pytest.mark.extra
+def test_random_weights_teach_nothing():
+    pytest.importorskip("transformers")
+    from edgevision.distill.teachers import load_teacher
+
+    with pytest.raises(UsageError, match="teach nothing"):
+        load_teacher(TeacherSpec("foundation:owlvit@random"), Prompts.default(), 0.1)

@@ -11,7 +11,7 @@ from pathlib import Path
 from edgevision.capture.images import SUFFIXES
 from edgevision.distill.formats import LabelledData, link_or_copy, read_data
 from edgevision.distill.label_settings import LabelSettings
-from edgevision.distill.labeller import Labelling, Task, engine_named
+from edgevision.distill.labeller import Engine, Labelling, Task, label_here
 from edgevision.distill.labels import DataFolder
 from edgevision.distill.picture_labels import Box, PictureLabels
 from edgevision.distill.teachers import TeacherSpec
@@ -86,7 +86,7 @@ def label_folder(
     settings: LabelSettings,
     *,
     people: Path | LabelledData | None = None,
-    engine: str = "local",
+    engine: Engine = label_here,
     progress: Progress | None = None,
 ) -> LabelReport:
     """Label the pictures under ``images`` into the data folder ``out``; what is there already stays.
@@ -96,7 +96,6 @@ def label_folder(
     and `ModelError` for what cannot begin at all.
     """
     root, files = pictures_under(images)
-    run = engine_named(engine)
     report = LabelReport(asked=len(files))
     classes = settings.wanted.classes
     if isinstance(people, Path):
@@ -120,7 +119,7 @@ def label_folder(
         if report.before and settings_before and settings_before != json.loads(json.dumps(data.settings)):
             report.note = f"{report.before} pictures were labelled in another way before, and keep their labels"
         tasks = (Task(n, names[n], own.get(n, own.get(Path(n).stem, _of_people(data, n)))) for n in waiting)
-        for number, (task, labelling) in enumerate(run(tasks, teachers, settings) if waiting else (), 1):
+        for number, (task, labelling) in enumerate(engine(tasks, teachers, settings) if waiting else (), 1):
             if not labelling.error and not same_place:
                 link_or_copy(task.path, data.pictures_folder / task.file)
             known = data.pictures.get(task.file, PictureLabels(task.file))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import cast
@@ -22,9 +23,9 @@ from edgevision.distill.fusion import SAME_OBJECT_IOU, Cluster, fuse
 from edgevision.distill.label_settings import LabelSettings
 from edgevision.distill.picture_labels import Box
 from edgevision.distill.teach import ask_twice, says_something_new
-from edgevision.distill.teachers import TeacherSpec, load_teacher
+from edgevision.distill.teachers import TeacherSpec, load_teacher, unread_answers
 from edgevision.distill.wanted import ClassMap, class_map
-from edgevision.errors import UsageError
+from edgevision.errors import ModelFailed, UsageError
 from edgevision.stages import Detector
 
 
@@ -86,8 +87,11 @@ class Labeller:
         unwanted: list[str] = []
         troubles: list[str] = []
         for teacher, classes in zip(self._teachers, self.maps, strict=True):
+            unread = unread_answers(teacher)
             try:
                 seen = ask_twice(teacher, pixels) if self.settings.mirror else teacher.detect(pixels)
+                if unread_answers(teacher) > unread:
+                    raise ModelFailed("gave an answer that cannot be read")
             except Exception as exc:  # whatever a teacher raises costs one picture, not the other million
                 troubles.append(f"{teacher.name} failed: {' '.join(str(exc).split())[:200] or type(exc).__name__}")
                 found.append(None)
@@ -171,17 +175,25 @@ class Labeller:
 Engine = Callable[[Iterable[Task], tuple[TeacherSpec, ...], LabelSettings], Iterator[tuple[Task, Labelling]]]
 """Labels tasks, in any order, one answer each."""
 
-ENGINES: dict[str, str] = {"local": "edgevision.distill.labeller:label_here"}
+ENGINES: dict[str, str] = {
+    "local": "edgevision.distill.labeller:label_here",
+    "ray": "edgevision.distill.engine_ray:label_on_ray",
+}
 """``--engine`` to ``module:function``."""
 
 
-def engine_named(name: str) -> Engine:
-    """Look an engine up. Raises `UsageError`."""
+def engine_named(name: str, workers: int | None = None, address: str | None = None) -> Engine:
+    """Look an engine up. ``workers`` and ``address`` are for one that has processes. Raises `UsageError`."""
     place = ENGINES.get(name)
     if place is None:
         raise UsageError(f"--engine: expected {' or '.join(ENGINES)}, got {name!r}")
     module, _, function = place.partition(":")
-    return cast(Engine, getattr(import_module(module), function))
+    engine = cast(Engine, getattr(import_module(module), function))
+    if name == "local":
+        if workers is not None or address is not None:
+            raise UsageError("--workers, --address: are for --engine ray; the local engine is this process")
+        return engine
+    return cast(Engine, partial(engine, workers=workers, address=address))
 
 
 def label_here(

@@ -11,6 +11,8 @@ from edgevision.foundation.prompts import Prompts
 from edgevision.stages import Detector
 from edgevision.store import load_detector
 
+_AT = "foundation:NAME@WEIGHTS"
+
 
 @dataclass(frozen=True, slots=True)
 class TeacherSpec:
@@ -48,6 +50,15 @@ def load_teacher(spec: TeacherSpec, wanted: Prompts, min_score: float) -> Detect
     kind = foundation_kind(spec.model)
     if kind not in ("boxes", "language", "api"):
         raise UsageError(f"{spec.model}: expected a teacher that gives boxes of classes, this one gives {kind}")
-    return load_foundation(
+    teacher = load_foundation(
         spec.model, prompts=wanted, min_score=min_score, threads=spec.threads, allow_upload=spec.allow_upload
     )
+    if teacher.random_weights:
+        teacher.close()
+        raise UsageError(f"{spec.model}: has random weights, which teach nothing; name a folder or a hub id: {_AT}")
+    return teacher
+
+
+def unread_answers(teacher: Detector) -> int:
+    """How many answers of a language model could not be read so far: it found nothing, and that means nothing."""
+    return int(getattr(getattr(teacher, "answers", None), "unparsable", 0))

@@ -1,0 +1,205 @@
+"""``--engine ray``: labelling as a Ray Data job, in processes of this machine or of a cluster.
+
+Each worker loads the teachers once and labels with the same pure function as the in-process engine, on one thread; the
+answers come back one by one to the caller, who alone writes. On a cluster, pictures and models are read where a worker
+runs: they must lie at the same path there, in a shared folder for example.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import os
+import pickle
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from edgevision.cores import usable_cores
+from edgevision.distill.label_settings import LabelSettings
+from edgevision.distill.labeller import Labeller, Labelling, Task, label_task
+from edgevision.distill.teachers import TeacherSpec
+from edgevision.errors import EdgeVisionError, MissingExtra, UsageError
+
+_OBJECT_STORE_BYTES = 100 * 2**20
+"""Paths go in and boxes come out, never pixels: Ray's own default is a third of the machine's memory."""
+_TASKS_A_JOB = 50_000
+"""A job knows all its tasks at once; with a million pictures it is several jobs, one after the other."""
+_MOST_TASKS_A_BLOCK = 16
+"""Answers come back, and are on disk, a block at a time: what a kill costs. More would save little time."""
+_QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_enable_metrics_collection": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+}
+
+
+def label_on_ray(
+    tasks: Iterable[Task],
+    teachers: tuple[TeacherSpec, ...],
+    settings: LabelSettings,
+    *,
+    workers: int | None = None,
+    address: str | None = None,
+) -> Iterator[tuple[Task, Labelling]]:
+    """Label tasks in ``workers`` processes, in no order. Without ``address``, on a cluster of its own on this machine.
+
+    Raises `MissingExtra`, what `Labeller` raises, `UsageError` where no cluster is at ``address``, and
+    `EdgeVisionError` where the job fails as a whole; what was given until then is good.
+    """
+    if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
+        raise MissingExtra("ray", "ray", "--engine ray")
+    given = tuple(_for_anywhere(t) for t in teachers)
+    with _cluster(workers or usable_cores(), address) as cores:
+        left = iter(tasks)
+        while part := list(islice(left, _TASKS_A_JOB)):
+            yield from _job(part, given, settings, workers or cores)
+
+
+def _for_anywhere(spec: TeacherSpec) -> TeacherSpec:
+    """One thread a worker, and a path that does not depend on where a worker stands."""
+    there = Path(spec.model)
+    return replace(spec, threads=spec.threads or 1, model=str(there.absolute()) if there.exists() else spec.model)
+
+
+@contextmanager
+def _cluster(workers: int, address: str | None) -> Iterator[int]:
+    """Connect to ``address``, or start a small cluster that ends with this. Gives its number of cores."""
+    before = {name: os.environ.get(name) for name in _QUIET}
+    os.environ.update(_QUIET)  # before Ray is imported: it reads them then
+    home: Path | None = None
+    import ray
+
+    try:
+        try:
+            if address is not None:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            else:
+                # A short path: the names of Ray's sockets must fit in 107 characters.
+                home = Path(tempfile.mkdtemp(prefix="ev-ray-"))
+                ray.init(
+                    address="local",
+                    num_cpus=workers,
+                    num_gpus=0,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    include_dashboard=False,
+                    log_to_driver=False,
+                    logging_level=logging.ERROR,
+                    _node_ip_address="127.0.0.1",
+                    _temp_dir=str(home),
+                )
+        except (ConnectionError, ValueError, RuntimeError, TimeoutError, OSError) as exc:
+            raise _not_begun(address, exc) from exc
+        _hush()
+        yield max(1, int(ray.cluster_resources().get("CPU", 1)))
+    finally:
+        ray.shutdown()
+        if home is not None:
+            shutil.rmtree(home, ignore_errors=True)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def _not_begun(address: str | None, exc: Exception) -> EdgeVisionError:
+    told = " ".join(str(exc).split())[:200]
+    if address is None:
+        return EdgeVisionError(f"Ray did not start on this machine ({told}): try fewer --workers, or --engine local")
+    return UsageError(f"--address: expected a Ray cluster at {address}, none answered ({told}); is it running?")
+
+
+def _hush() -> None:
+    """Ray tells how it plans its jobs; we tell how many pictures are done."""
+    from ray.data import DataContext
+
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    for name in ("ray.data", "ray"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def _job(
+    tasks: list[Task], teachers: tuple[TeacherSpec, ...], settings: LabelSettings, workers: int
+) -> Iterator[tuple[Task, Labelling]]:
+    import pyarrow as pa
+    import ray
+    from ray.exceptions import RayError
+
+    workers = min(workers, len(tasks))
+    size = max(1, min(_MOST_TASKS_A_BLOCK, len(tasks) // (workers * 4)))
+    rows = [pickle.dumps((k, replace(t, path=t.path.absolute()))) for k, t in enumerate(tasks)]
+    blocks = [pa.table({"task": rows[k : k + size]}) for k in range(0, len(rows), size)]
+    answers = ray.data.from_arrow(blocks).map_batches(
+        _Worker,
+        fn_constructor_args=(teachers, settings),
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        batch_size=None,
+        batch_format="pyarrow",
+        num_cpus=1,
+        # A picture whose decoder takes the process down must not do so for ever.
+        max_restarts=3,
+        max_task_retries=2,
+    )
+    try:
+        for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
+            for packed in batch["answer"].to_pylist():
+                number, answer = pickle.loads(packed)
+                if number is None:
+                    raise answer.made()
+                yield tasks[number], answer
+    except RayError as exc:
+        told = next((line for line in reversed(str(exc).splitlines()) if line.strip()), type(exc).__name__)
+        raise EdgeVisionError(
+            f"the Ray job failed ({told.strip()[:300]}): what was labelled is kept; give the same command to go on"
+        ) from exc
+
+
+class _Refusal:
+    """An error of a worker that could not begin. Exceptions do not all survive pickling; their words do."""
+
+    def __init__(self, exc: EdgeVisionError) -> None:
+        self._kind, self._words, self._exit_code = type(exc).__name__, str(exc), exc.exit_code
+
+    def made(self) -> EdgeVisionError:
+        import edgevision.errors
+
+        kind = getattr(edgevision.errors, self._kind, EdgeVisionError)
+        if kind is not MissingExtra:
+            made: EdgeVisionError = kind(self._words)
+            return made
+        error = EdgeVisionError(self._words)
+        error.exit_code = self._exit_code
+        return error
+
+
+class _Worker:
+    """One process's teachers, loaded once."""
+
+    def __init__(self, teachers: tuple[TeacherSpec, ...], settings: LabelSettings) -> None:
+        import cv2
+
+        cv2.setNumThreads(1)
+        self._refusal: _Refusal | None = None
+        try:
+            self._labeller = Labeller(teachers, settings)
+        except EdgeVisionError as exc:
+            self._refusal = _Refusal(exc)
+
+    def __call__(self, batch: Any) -> Any:
+        import pyarrow as pa
+
+        answers = []
+        for packed in batch["task"].to_pylist():
+            number, task = pickle.loads(packed)
+            answer = (None, self._refusal) if self._refusal else (number, label_task(self._labeller, task))
+            answers.append(pickle.dumps(answer))
+        return pa.table({"answer": pa.array(answers, pa.binary())})
