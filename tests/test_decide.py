@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 import xml.etree.ElementTree as ET
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from edgevision.cli import app
@@ -61,6 +63,18 @@ def test_every_way_of_the_chart_leads_somewhere():
         assert all(n in Answers.model_fields for n in question.needs)
     asked = {n for q in CHART for n in q.needs}
     assert set(Answers.model_fields) - asked == {"ml_people"}, "an answer that nobody looks at is not asked for"
+
+
+@pytest.mark.parametrize("pattern", Pattern)
+def test_the_next_command_is_one(pattern):
+    """Every option that is told to type exists."""
+    for line in re.split(r"\s+# later: |\n", MEANING[pattern].command):
+        words = shlex.split(line, comments=True)
+        assert words[0] == "edgevision"
+        command, rest = typer.main.get_command(app), words[1:]
+        while hasattr(command, "commands"):
+            command, rest = command.commands[rest[0]], rest[1:]
+        command.make_context(words[1], rest)
 
 
 def test_what_was_measured_decides():
@@ -174,3 +188,27 @@ def test_wrong_flags(args):
     result = CliRunner().invoke(app, ["decide", *args])
     assert result.exit_code != 0
     assert result.exception is None or isinstance(result.exception, EdgeVisionError | SystemExit)
+
+
+def test_decision_from_a_run_stands_in_its_report(tmp_path):
+    from edgevision.bench import write_run
+    from tests.benching import run_of
+
+    write_run(run_of({"person@1": 4.0}), tmp_path / "run.json")
+    (tmp_path / "need.toml").write_text("fps = 30\nlabels = 5000\n")
+    args = [
+        "bench",
+        "report",
+        str(tmp_path / "run.json"),
+        "--out",
+        str(tmp_path),
+        "--decide",
+        str(tmp_path / "need.toml"),
+    ]
+    result = CliRunner().invoke(app, args)
+    assert result.exit_code == 0, result.output
+    page_text, text = (tmp_path / "report.html").read_text(), (tmp_path / "report.md").read_text()
+    assert "<h2>Decision: custom</h2>" in page_text
+    assert 'class="decision"' in page_text
+    assert "## Decision: custom" in text
+    assert "from this report" in page_text

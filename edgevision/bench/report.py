@@ -25,9 +25,12 @@ from edgevision.errors import EdgeVisionError, UsageError
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def write_report(runs: Sequence[BenchRun], folder: Path) -> list[Path]:
-    """Write ``report.html`` and ``report.md`` into a folder, which is made. Raises `EdgeVisionError`."""
-    made = {"report.html": html_report(runs), "report.md": markdown_report(runs)}
+def write_report(runs: Sequence[BenchRun], folder: Path, decision: tuple[str, str] = ("", "")) -> list[Path]:
+    """Write ``report.html`` and ``report.md`` into a folder, which is made. Raises `EdgeVisionError`.
+
+    ``decision`` is what follows from the figures, as a section of HTML and as Markdown.
+    """
+    made = {"report.html": html_report(runs, decision[0]), "report.md": markdown_report(runs, decision[1])}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in made.items():
@@ -58,7 +61,7 @@ def _same(f: Figures, label: str, kind: str, clip: str) -> bool:
     return (f.label, f.kind, f.clip) == (label, kind, clip)
 
 
-def html_report(runs: Sequence[BenchRun]) -> str:
+def html_report(runs: Sequence[BenchRun], decision: str = "") -> str:
     """The page."""
     entries = entries_of(runs)
     style = (Path(__file__).parent / "assets" / "report.css").read_text(encoding="utf-8")
@@ -74,6 +77,7 @@ def html_report(runs: Sequence[BenchRun]) -> str:
         *(_figure(title, picture, caption) for title, picture, caption in _charts(runs, entries)),
         "</div>",
         _figures_section(runs, entries),
+        decision,
         *(_remarks_section(runs)),
         "<section><h2>Conditions</h2>",
         *(_conditions(k, run, len(runs)) for k, run in enumerate(runs)),
@@ -271,7 +275,7 @@ def _materials(run: BenchRun) -> list[str]:
     return lines
 
 
-def markdown_report(runs: Sequence[BenchRun]) -> str:
+def markdown_report(runs: Sequence[BenchRun], decision: str = "") -> str:
     """The page without its figures, for a repository or a ticket."""
     entries = entries_of(runs)
     lines = ["# Is it real time?", "", *(f"- {s}" for s in _sentences(runs)), ""]
@@ -282,6 +286,7 @@ def markdown_report(runs: Sequence[BenchRun]) -> str:
     if ratings:
         lines += ["## Accuracy", "", *_markdown_table(_ACCURACY, ratings), ""]
     lines += [f"- {words}" for words in _agreements(runs)]
+    lines += [decision, ""] if decision else []
     said = _remarks(runs)
     if said:
         lines += ["## Before you trust a figure", "", *(f"- {text}" for text in said), ""]

@@ -129,13 +129,23 @@ def compare_runs(
 def report(
     runs: Annotated[list[Path], typer.Argument(help=_RUNS)],
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.md.")] = Path(),
+    decide: Annotated[
+        Path | None, typer.Option(help="Answers as for `edgevision decide --answers`: adds what to build.")
+    ] = None,
 ) -> None:
     """One page of figures: HTML that needs nothing else, and Markdown."""
     from edgevision.bench import read_run
     from edgevision.bench.report import write_report
     from edgevision.cli.bench_show import announce
 
-    for path in write_report([read_run(path) for path in runs], out):
+    read = [read_run(path) for path in runs]
+    decision = "", ""
+    if decide is not None:
+        from edgevision.decide import read_answers
+        from edgevision.decide.page import sections
+
+        decision = sections(read_answers(decide), read)
+    for path in write_report(read, out, decision):
         announce(f"wrote {path}")
 
 

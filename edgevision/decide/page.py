@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from edgevision.bench import BenchRun
+from edgevision.decide.answers import Answers
 from edgevision.decide.chart import chart
-from edgevision.decide.costs import Cost
-from edgevision.decide.decision import Decision
-from edgevision.decide.evidence import rate
+from edgevision.decide.costs import Cost, Prices, costs
+from edgevision.decide.decision import Decision, decide
+from edgevision.decide.evidence import from_runs, rate
 from edgevision.decide.patterns import MEANING
 
 
@@ -40,6 +42,19 @@ def section(decision: Decision, sums: Sequence[Cost]) -> str:
         f"<tbody>{measured}</tbody></table></div><p class=small>Figures {escape(decision.evidence.source)}. Costs in "
         "any one currency; the prices are guesses until you put in your own.</p></section>"
     )
+
+
+def sections(answers: Answers, runs: Sequence[BenchRun]) -> tuple[str, str]:
+    """What to build by these answers and runs, for a report: a section of HTML, and Markdown."""
+    evidence = from_runs(runs, "from this report")
+    decision = decide(answers, evidence)
+    sums = costs(answers, evidence, Prices())
+    lines = [f"## Decision: {' and '.join(decision.patterns)}", "", f"{decision.sentence}.", ""]
+    lines += [f"- {s.ask} **{'yes' if s.yes else 'no'}**: {s.why or 'not told, assumed'}" for s in decision.steps]
+    lines += ["", "| way | once | a month |", "|---|---|---|"]
+    lines += [f"| {c.pattern} | {c.once:,.0f} | {c.a_month:,.2f} |" for c in sums]
+    lines += ["", *(f"    {command}" for command in decision.commands)]
+    return section(decision, sums), "\n".join(lines)
 
 
 _STYLE = """

@@ -41,7 +41,7 @@ MEANING: dict[Pattern, Meaning] = {
     ),
     Pattern.DISTILLATION: Meaning(
         "Train a compact model on the teacher's scores as well as its boxes, and swap it in.",
-        "edgevision distill all DIR --teacher foundation:owlv2 --name thing",
+        'edgevision distill all --source DIR --teacher foundation:owlv2 --prompts "thing: a thing" --name x --out X',
     ),
     Pattern.BOOTSTRAP: Meaning(
         "Start with a foundation model today, collect what it sees, and swap a compact one in while the loop runs.",
@@ -49,7 +49,7 @@ MEANING: dict[Pattern, Meaning] = {
     ),
     Pattern.LIGHT_HEAD: Meaning(
         "Keep a foundation model's features frozen and fit a logistic regression on your handful of labels.",
-        "edgevision distill head DATA --features dinov2 --name kinds",
+        "edgevision distill head KINDS --features dinov2 --name kinds",
     ),
     Pattern.SYNTHETIC: Meaning(
         "Make pictures: render or compose the thing in many places and lights, train on those, test on real ones.",
