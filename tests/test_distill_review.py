@@ -345,8 +345,11 @@ def test_killed_and_started_again_nothing_is_lost(folder):
         told = {"file": "c.png", "revision": state["revision"], **word(state, status="done", boxes=[])}
         assert ask(At(port), "POST", "/labels", told)[0] == 200
         second = subprocess.run(
-            [sys.executable, "-m", "edgevision", "distill", "review", str(folder)], capture_output=True, text=True, timeout=60
-        )  # fmt: skip
+            [sys.executable, "-m", "edgevision", "distill", "review", str(folder)],
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert second.returncode == 2
         assert "another edgevision command is writing to it" in second.stderr
         assert "Traceback" not in second.stderr

@@ -91,7 +91,11 @@ def label(
     labels: Annotated[
         Path | None, typer.Option(help="Labels that people made, to be kept; YOLO's or COCO's layouts.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Where labelling runs: local.")] = "local",
+    engine: Annotated[str, typer.Option(help="Where labelling runs: local, or ray.")] = "local",
+    workers: Annotated[int | None, typer.Option(min=1, help="For ray: so many processes. Default: one a core.")] = None,
+    address: Annotated[
+        str | None, typer.Option(help="For ray: a cluster that runs. Default: one of its own, on this machine.")
+    ] = None,
     threads: _Threads = None,
     allow_upload: Annotated[
         bool, typer.Option("--allow-upload", help="For foundation:api: send every picture to another machine.")
@@ -100,10 +104,12 @@ def label(
     """Label pictures by one or more teachers. Goes on where it stopped; broken pictures are counted, not fatal."""
     from edgevision.distill import show
     from edgevision.distill.label import label_folder
+    from edgevision.distill.labeller import engine_named
 
+    run = engine_named(engine, workers, address)
     teachers, settings = _teaching(teacher, prompts, sure, doubt, mirror, threads, allow_upload)
     with show.progress("labelling") as tell:
-        report = label_folder(images, out, teachers, settings, people=labels, engine=engine, progress=tell)
+        report = label_folder(images, out, teachers, settings, people=labels, engine=run, progress=tell)
     show.label_table(report)
     if report.failed and report.failed == report.asked:
         show.say("not one picture was labelled")

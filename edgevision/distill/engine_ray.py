@@ -11,14 +11,19 @@ import importlib.util
 import logging
 import os
 import pickle
+import secrets
 import shutil
+import socket
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from itertools import islice
 from pathlib import Path
 from typing import Any
+
+import psutil
 
 from edgevision.cores import usable_cores
 from edgevision.distill.label_settings import LabelSettings
@@ -32,12 +37,16 @@ _TASKS_A_JOB = 50_000
 """A job knows all its tasks at once; with a million pictures it is several jobs, one after the other."""
 _MOST_TASKS_A_BLOCK = 16
 """Answers come back, and are on disk, a block at a time: what a kill costs. More would save little time."""
+_KNOCK_S = 5.0
+_HOMES = "ev-ray-"
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_enable_metrics_collection": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
+_ON_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
+"""Off Linux, Ray by itself binds to loopback only, and to every address where this is on, as it always is on Linux."""
 
 
 def label_on_ray(
@@ -71,8 +80,11 @@ def _for_anywhere(spec: TeacherSpec) -> TeacherSpec:
 @contextmanager
 def _cluster(workers: int, address: str | None) -> Iterator[int]:
     """Connect to ``address``, or start a small cluster that ends with this. Gives its number of cores."""
-    before = {name: os.environ.get(name) for name in _QUIET}
-    os.environ.update(_QUIET)  # before Ray is imported: it reads them then
+    if address is not None:
+        _knock(address)
+    ours = _QUIET if address is not None else _QUIET | _ON_LOOPBACK | _own_token()
+    before = {name: os.environ.get(name) for name in ours}
+    os.environ.update(ours)  # before Ray is imported: it reads them then
     home: Path | None = None
     import ray
 
@@ -82,7 +94,8 @@ def _cluster(workers: int, address: str | None) -> Iterator[int]:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
             else:
                 # A short path: the names of Ray's sockets must fit in 107 characters.
-                home = Path(tempfile.mkdtemp(prefix="ev-ray-"))
+                _clear_up_after_the_killed()
+                home = Path(tempfile.mkdtemp(prefix=f"{_HOMES}{os.getpid()}-"))
                 ray.init(
                     address="local",
                     num_cpus=workers,
@@ -109,11 +122,42 @@ def _cluster(workers: int, address: str | None) -> Iterator[int]:
                 os.environ[name] = value
 
 
-def _not_begun(address: str | None, exc: Exception) -> EdgeVisionError:
+@cache
+def _own_token() -> dict[str, str]:
+    """Without one, Ray would leave its own in the home folder. It reads the first of a process, and knows no second."""
+    return {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(16)}
+
+
+def _clear_up_after_the_killed() -> None:
+    """What a killed process left behind: its Ray ended with it, its marks and the folder of its sockets did not."""
+    for left in Path(tempfile.gettempdir()).glob(f"{_HOMES}*-*"):
+        pid = left.name.removeprefix(_HOMES).partition("-")[0]
+        if pid.isdecimal() and not psutil.pid_exists(int(pid)):
+            if left.is_dir():
+                shutil.rmtree(left, ignore_errors=True)
+            else:
+                left.unlink(missing_ok=True)
+
+
+def _knock(address: str) -> None:
+    """Ray itself waits two minutes for a cluster that is not there. Raises `UsageError`."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not port.isdecimal() or "//" in host:
+        return  # "auto", or a scheme of Ray's own
+    try:
+        socket.create_connection((host, int(port)), timeout=_KNOCK_S).close()
+    except (OSError, OverflowError) as exc:
+        raise _not_begun(address, exc) from exc
+
+
+def _not_begun(address: str | None, exc: BaseException) -> EdgeVisionError:
     told = " ".join(str(exc).split())[:200]
     if address is None:
         return EdgeVisionError(f"Ray did not start on this machine ({told}): try fewer --workers, or --engine local")
-    return UsageError(f"--address: expected a Ray cluster at {address}, none answered ({told}); is it running?")
+    return UsageError(
+        f"--address: expected a Ray cluster at {address}, found none ({told}): see that it runs, and that "
+        "RAY_AUTH_MODE and RAY_AUTH_TOKEN are those it was started with"
+    )
 
 
 def _hush() -> None:
@@ -140,14 +184,11 @@ def _job(
     blocks = [pa.table({"task": rows[k : k + size]}) for k in range(0, len(rows), size)]
     answers = ray.data.from_arrow(blocks).map_batches(
         _Worker,
-        fn_constructor_args=(teachers, settings),
+        fn_constructor_args=(teachers, settings, f"{_HOMES}{os.getpid()}-{secrets.token_hex(4)}"),
         compute=ray.data.ActorPoolStrategy(size=workers),
         batch_size=None,
         batch_format="pyarrow",
         num_cpus=1,
-        # A picture whose decoder takes the process down must not do so for ever.
-        max_restarts=3,
-        max_task_retries=2,
     )
     try:
         for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
@@ -157,10 +198,17 @@ def _job(
                     raise answer.made()
                 yield tasks[number], answer
     except RayError as exc:
-        told = next((line for line in reversed(str(exc).splitlines()) if line.strip()), type(exc).__name__)
         raise EdgeVisionError(
-            f"the Ray job failed ({told.strip()[:300]}): what was labelled is kept; give the same command to go on"
+            f"the Ray job failed ({_told(exc)}): what was labelled is kept; give the same command to go on"
         ) from exc
+
+
+def _told(exc: BaseException) -> str:
+    """The reason at the bottom of what Ray wraps around it."""
+    while (inner := getattr(exc, "cause", None) or exc.__cause__) is not None:
+        exc = inner
+    lines = [line for line in str(exc).splitlines() if line.strip()]
+    return f"{type(exc).__name__}: {lines[-1].strip()[:300]}" if lines else type(exc).__name__
 
 
 class _Refusal:
@@ -182,12 +230,18 @@ class _Refusal:
 
 
 class _Worker:
-    """One process's teachers, loaded once."""
+    """One process's teachers, loaded once.
 
-    def __init__(self, teachers: tuple[TeacherSpec, ...], settings: LabelSettings) -> None:
+    A picture may take its process down (a decoder's fault, no memory left), and Ray gives its task to the next one,
+    again and again. So what is begun is marked by a file (``marks`` begins its name) for temporary ones, and unmarked
+    when it is done: a picture with which two processes went down is given up.
+    """
+
+    def __init__(self, teachers: tuple[TeacherSpec, ...], settings: LabelSettings, marks: str) -> None:
         import cv2
 
         cv2.setNumThreads(1)
+        self._marks = marks
         self._refusal: _Refusal | None = None
         try:
             self._labeller = Labeller(teachers, settings)
@@ -197,9 +251,28 @@ class _Worker:
     def __call__(self, batch: Any) -> Any:
         import pyarrow as pa
 
-        answers = []
-        for packed in batch["task"].to_pylist():
-            number, task = pickle.loads(packed)
-            answer = (None, self._refusal) if self._refusal else (number, label_task(self._labeller, task))
-            answers.append(pickle.dumps(answer))
-        return pa.table({"answer": pa.array(answers, pa.binary())})
+        numbered = [pickle.loads(packed) for packed in batch["task"].to_pylist()]
+        if self._refusal is not None:
+            answers: list[tuple[int | None, Any]] = [(None, self._refusal)]
+        else:
+            with self._marked(f"{numbered[0][0]}-all") as before:
+                answers = [(number, self._label(number, task, before > 0)) for number, task in numbered]
+        return pa.table({"answer": pa.array(map(pickle.dumps, answers), pa.binary())})
+
+    def _label(self, number: int, task: Task, again: bool) -> Labelling:
+        if not again:
+            return label_task(self._labeller, task)
+        with self._marked(str(number)) as before:
+            if before:
+                return Labelling(error="took the process that labelled it down, twice")
+            return label_task(self._labeller, task)
+
+    @contextmanager
+    def _marked(self, name: str) -> Iterator[int]:
+        """How often this was begun before and not ended."""
+        mark = Path(tempfile.gettempdir()) / f"{self._marks}-{name}"
+        with mark.open("ab") as file:
+            file.write(b".")
+            before = file.tell() - 1
+        yield before  # no finally: what does not come back here leaves its mark
+        mark.unlink(missing_ok=True)

@@ -188,11 +188,11 @@ def engine_named(name: str, workers: int | None = None, address: str | None = No
     if place is None:
         raise UsageError(f"--engine: expected {' or '.join(ENGINES)}, got {name!r}")
     module, _, function = place.partition(":")
-    engine = cast(Engine, getattr(import_module(module), function))
+    engine = getattr(import_module(module), function)
     if name == "local":
         if workers is not None or address is not None:
             raise UsageError("--workers, --address: are for --engine ray; the local engine is this process")
-        return engine
+        return cast(Engine, engine)
     return cast(Engine, partial(engine, workers=workers, address=address))
 
 
