@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any, cast
 
 from numpy.typing import NDArray
@@ -41,6 +43,23 @@ def default_threads() -> int:
     return max(1, min(4, usable_cores() - 1))
 
 
+def available_providers() -> tuple[str, ...]:
+    """What this build of onnxruntime could run on; `Session.provider` is what it does run on."""
+    return tuple(silent_onnxruntime().get_available_providers())
+
+
+def silent_onnxruntime() -> ModuleType:
+    """onnxruntime, imported with its telemetry off unless the environment says otherwise.
+
+    Microsoft's builds from 1.32 on keep a device id and report every session to their maker by default. It is read
+    once, when the library is loaded, so no call later on turns it off.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 class Session:
     """A loaded graph in ``lanes`` independent copies of ``threads`` threads each.
 
@@ -49,8 +68,7 @@ class Session:
 
     def __init__(self, model: bytes, where: str, threads: int = 1, lanes: int = 1) -> None:
         """Load a graph from its bytes; ``where`` names it in errors. Raises `ModelInvalid`."""
-        import onnxruntime as ort
-
+        ort = silent_onnxruntime()
         if len(model) == 0:
             raise ModelInvalid(f"{where}: expected an ONNX model, got an empty file")
         options = ort.SessionOptions()

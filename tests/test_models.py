@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -196,3 +199,16 @@ def test_real_yolo11_finds_the_person():
     found = load_detector(SHARED / "weights" / "yolo11n_int8.onnx").detect(frame)
     assert found.class_ids[0] == 0
     assert found.scores[0] > 0.6
+
+
+def test_nothing_is_recorded_or_sent_by_the_runtime(tmp_path):
+    """onnxruntime from 1.32 on keeps a device id in the cache folder and reports sessions, unless it is told not to."""
+    model = Path(__file__).resolve().parents[1] / "models/person"
+    code = (
+        "import sys, numpy as np, edgevision as ev; d = ev.load_detector(sys.argv[1]);"
+        "d.detect(np.zeros((64, 64, 3), np.uint8))"
+    )
+    environment = {k: v for k, v in os.environ.items() if k not in ("ORT_DISABLE_TELEMETRY", "XDG_CACHE_HOME")}
+    environment |= {"HOME": str(tmp_path), "PYTHONPATH": str(model.parents[1])}
+    subprocess.run([sys.executable, "-c", code, str(model)], check=True, env=environment, timeout=60)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == []

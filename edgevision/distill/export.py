@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevision.distill.student import Exported, Student
+from edgevision.session import silent_onnxruntime
 
 OPSET = 17
 INPUT = "images"
@@ -41,6 +42,7 @@ def export_float(student: Student, side_px: int, path: Path) -> None:
 
 def quantise(float_path: Path, path: Path, pictures: Iterable[NDArray[np.float32]]) -> None:
     """Write the int8 graph of a float one, calibrated on ``pictures`` (1, 3, H, W) in 0-1."""
+    silent_onnxruntime()
     from onnxruntime.quantization import (
         CalibrationDataReader,
         CalibrationMethod,

@@ -36,7 +36,7 @@ TRIALS = {
         " 'gui': gui[1] if gui else ''}))"
     ),
     "onnxruntime": (
-        "import onnxruntime as o, json;"
+        "import os; os.environ.setdefault('ORT_DISABLE_TELEMETRY', '1'); import onnxruntime as o, json;"
         "print(json.dumps({'version': o.__version__, 'providers': o.get_available_providers()}))"
     ),
     "av": "import av, json; print(json.dumps({'version': av.__version__}))",
