@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from edgevision.detections import Detections
     from edgevision.errors import EdgeVisionError
     from edgevision.frame import Frame, SourceInfo
+    from edgevision.gates import Gates
     from edgevision.pipeline import Pipeline, run
     from edgevision.result import Result, StageTimes
     from edgevision.store import load_detector
@@ -32,6 +33,7 @@ _PLACES = {
     "Detections": "detections",
     "EdgeVisionError": "errors",
     "Frame": "frame",
+    "Gates": "gates",
     "Pipeline": "pipeline",
     "Result": "result",
     "SourceInfo": "frame",
@@ -47,6 +49,7 @@ __all__ = [
     "Detections",
     "EdgeVisionError",
     "Frame",
+    "Gates",
     "Pipeline",
     "Result",
     "SourceInfo",

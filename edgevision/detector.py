@@ -52,10 +52,23 @@ class OnnxDetector:
         recipe = manifest.input
         self.min_score = _share("score threshold", min_score, manifest.thresholds.score)
         self.iou_threshold = _share("IoU threshold", iou_threshold, manifest.thresholds.iou)
+        self.shown_score = self.min_score
+        """What results are to show; `min_score` may be set lower for a tracker, which looks at doubtful boxes too."""
+        self.only_classes = tuple(only_classes or ())
         self._only = _class_ids(manifest, only_classes)
         self._preprocessor = Preprocessor(recipe)
         head = Head((recipe.width_px, recipe.height_px), len(manifest.classes), session.outputs, session.where)
         self._decoder = make_decoder(manifest.family, head)
+
+    def with_scores_from(self, min_score: float) -> OnnxDetector:
+        """The same model with another threshold, on the same session: for measuring its accuracy."""
+        return OnnxDetector(
+            self.manifest,
+            self.session,
+            min_score=min_score,
+            iou_threshold=self.iou_threshold,
+            only_classes=self.only_classes,
+        )
 
     @property
     def name(self) -> str:

@@ -7,9 +7,12 @@ import platform
 
 _M_TRIM_THRESHOLD = -1
 _M_MMAP_THRESHOLD = -3
+_M_ARENA_MAX = -8
 _LARGEST_MMAP_THRESHOLD = 32 << 20
 """glibc takes no more (mallopt(3), DEFAULT_MMAP_THRESHOLD_MAX)."""
 _KEPT = 256 << 20
+_ARENAS = 2
+"""Each keeps what was freed in it to itself, so what is kept is that many times as much; more gained no time here."""
 
 
 def keep_freed_memory() -> bool:
@@ -21,6 +24,18 @@ def keep_freed_memory() -> bool:
     if platform.libc_ver()[0] != "glibc":
         return False
     libc = ctypes.CDLL(None)
+    libc.mallopt(_M_ARENA_MAX, _ARENAS)
     trimmed = libc.mallopt(_M_TRIM_THRESHOLD, _KEPT)
     mapped = libc.mallopt(_M_MMAP_THRESHOLD, _LARGEST_MMAP_THRESHOLD)
     return bool(trimmed and mapped)
+
+
+def give_back_freed_memory() -> bool:
+    """Give what was freed back to the kernel; True where the C library did (glibc). Takes a millisecond or two.
+
+    Each thread that loads a model may do so in an arena of its own, which keeps what a model took after it has gone:
+    25 MiB over 300 loads of one that takes 7.
+    """
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    return bool(ctypes.CDLL(None).malloc_trim(0))

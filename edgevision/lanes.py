@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from edgevision.detections import Detections
 from edgevision.frame import Frame
 from edgevision.slot import Closed, Slot
-from edgevision.stages import Detector, Source, StagedDetector
+from edgevision.stages import Detector, Source, StagedDetector, shown_score
 
 STOP_S = 2.5
 """How long `Lanes.stop` waits for a thread that is inside a driver or a network."""
@@ -35,13 +35,22 @@ class WholeDetector:
     def __init__(self, detector: Detector) -> None:
         self._detector = detector
         self.name, self.classes = detector.name, detector.classes
-        self.detect = detector.detect
+        # Such a detector answers one thread at a time; lanes, and a swap that compares two models, are several.
+        self._turn = threading.Lock()
+
+    @property
+    def shown_score(self) -> float:
+        return shown_score(self._detector)
+
+    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        with self._turn:
+            return self._detector.detect(pixels)
 
     def prepare(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return pixels
 
     def infer(self, prepared: NDArray[np.uint8], lane: int = 0) -> Detections:
-        return self._detector.detect(prepared)
+        return self.detect(prepared)
 
     def decode(self, raw: Detections) -> Detections:
         return raw

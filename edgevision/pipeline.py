@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
-from typing import Protocol
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +21,12 @@ from edgevision.lanes import Job, Lanes, as_staged
 from edgevision.meter import LoopMeter, Summary
 from edgevision.result import Result, StageTimes
 from edgevision.slot import Closed
-from edgevision.stages import Detector, Sink, Source, StagedDetector, Status, Tracker
+from edgevision.stages import Detector, Sink, Source, StagedDetector, Status, Tracker, shown_score
+
+if TYPE_CHECKING:
+    from edgevision.gates import Gates
+    from edgevision.swap import Swapper
+    from edgevision.swap_report import SwapReport
 
 LOST_AFTER_S = 1.5
 """A live source that gave no frame for so long (or three of its periods) is called lost."""
@@ -33,7 +41,7 @@ class Renderer(Protocol):
 
 
 class Pipeline:
-    """One source, one detector, any number of sinks. Built of ready parts; iterate `results` to run it."""
+    """One source, one detector, any number of sinks. Built of ready parts; iterate it, or `results`, to run it."""
 
     def __init__(
         self,
@@ -41,7 +49,7 @@ class Pipeline:
         detector: Detector,
         *,
         tracker: Tracker | None = None,
-        min_score: float = 0.0,
+        min_score: float | None = None,
         renderer: Renderer | None = None,
         sinks: Sequence[Sink] = (),
         controls: Controls | None = None,
@@ -49,7 +57,8 @@ class Pipeline:
         streams: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
-        """``min_score`` is applied after the tracker, which follows an object half hidden by its doubtful boxes too.
+        """``min_score`` is applied after the tracker, which follows an object half hidden by its doubtful boxes too;
+        by default it is what the detector that serves is to show.
 
         ``streams`` frames are inferred at once; ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
 
@@ -67,6 +76,13 @@ class Pipeline:
         self._observers: tuple[Callable[[Result], None], ...] = ()
         self._paused_ns: int | None = None
         self._resumed_ns = 0
+        self._thread: int | None = None
+        self._ended = False
+        self._newest_status = Status("starting", model=detector.name, source=source.info.name)
+        self._swapper: Swapper | None = None
+
+    def __iter__(self) -> Iterator[Result]:
+        return self.results()
 
     def results(self) -> Iterator[Result]:
         """Run: one result a frame, published already, until the source ends or `Controls.quit`.
@@ -74,6 +90,7 @@ class Pipeline:
         Raises what the source, the detector or a sink raised, after every result that came before it.
         """
         reason = ""
+        self._thread, self._ended = threading.get_ident(), False
         self._lanes = lanes = Lanes(self._source, self._detector, self._streams, self._clock)
         try:
             while not self.controls.quitting:
@@ -94,6 +111,9 @@ class Pipeline:
             reason = str(exc)
             raise
         finally:
+            self._ended = True
+            if self._swapper is not None:
+                self._swapper.close()
             lanes.stop()
             self._tell(self._status("ended", self._detector.name, reason))
 
@@ -122,6 +142,48 @@ class Pipeline:
 
         return end
 
+    @property
+    def ended(self) -> bool:
+        """Whether `results` has come to its end: no result will come any more."""
+        return self._ended
+
+    @property
+    def in_own_thread(self) -> bool:
+        """Whether the caller's thread is the one that runs `results`."""
+        return not self._ended and self._thread == threading.get_ident()
+
+    @property
+    def status(self) -> Status:
+        """How the loop is doing, as its sinks were last told. Safe from any thread."""
+        return self._newest_status
+
+    @property
+    def swapper(self) -> Swapper:
+        """Swaps this loop's model: `Swapper.swap`, `revert` and `history`. Made when first asked for."""
+        if self._swapper is None:
+            from edgevision.supply import Supply
+            from edgevision.swap import Swapper
+
+            self._swapper = Swapper(self, Supply.like(self._detector).candidate)
+        return self._swapper
+
+    @swapper.setter
+    def swapper(self, swapper: Swapper) -> None:
+        self._swapper = swapper
+
+    def swap(self, model: str | Path, gates: Gates | None = None) -> SwapReport:
+        """Have the model of that name or path serve, if it passes its checks beside the one that serves now.
+
+        Blocks until decided, so it is for another thread than the one that runs the loop, which uses `start_swap`.
+        The report says what became of it: a model that fails is no exception. Raises `UsageError` while another swap
+        is under way.
+        """
+        return self.swapper.swap(str(model), gates)
+
+    def start_swap(self, model: str | Path, gates: Gates | None = None) -> Future[SwapReport]:
+        """`swap` beside the loop, from any thread; the report is the future's result."""
+        return self.swapper.start(str(model), gates)
+
     def summary(self) -> Summary:
         """What the run did so far."""
         return self._meter.summary()
@@ -132,10 +194,11 @@ class Pipeline:
         detector, detections = self._decode(job)
         decoded = now()
         if self._tracker is not None:
-            if self._served is not None and self._served.classes != detector.classes:
-                self._tracker.reset()
+            if self._served is not None and self._served is not detector:
+                self._follow(self._tracker, self._served, detector)
             detections = self._tracker.update(detections, _moment_ns(frame))
-            detections = detections.select(detections.scores >= self._min_score)
+            least = self._min_score if self._min_score is not None else shown_score(detector, 0.0)
+            detections = detections.select(detections.scores >= least)
         tracked = now()
         times = StageTimes(
             capture=job.capture_ns,
@@ -164,6 +227,13 @@ class Pipeline:
         for observer in self._observers:
             observer(result)
         return result
+
+    def _follow(self, tracker: Tracker, old: StagedDetector, new: StagedDetector) -> None:
+        """Another model's boxes come from now on. Its classes may mean other things; identities of the same go on."""
+        if old.classes != new.classes:
+            tracker.reset()
+        if shown_score(old) != shown_score(new):
+            tracker.adapt(shown_score(new))
 
     def _asked_for_snapshot(self) -> bool:
         return self._snapshot is not None and self.controls.take_snapshot_request()
@@ -216,7 +286,7 @@ class Pipeline:
 
     def _status(self, state: str, model: str, detail: str = "") -> Status:
         meter = self._meter
-        return Status(
+        self._newest_status = status = Status(
             state=state,
             detail=detail,
             fps=meter.fps,
@@ -227,6 +297,7 @@ class Pipeline:
             model=model,
             source=self._source.info.name,
         )
+        return status
 
 
 def _moment_ns(frame: Frame) -> int:
@@ -235,9 +306,10 @@ def _moment_ns(frame: Frame) -> int:
     return frame.captured_ns if info.live or not info.fps else round(frame.index * 1e9 / info.fps)
 
 
-def run(source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1) -> Iterator[Result]:
-    """Results of ``detector`` on the frames of ``source``, one a frame: newest first in line where live, all of a file.
+def run(source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1) -> Pipeline:
+    """An app to iterate: results of ``detector`` on the frames of ``source``, one a frame: newest first in line where
+    live, all of a file. While it runs, `Pipeline.start_swap` changes its model.
 
     Leaving the loop early stops its threads; the source stays the caller's to close.
     """
-    return Pipeline(source, detector, tracker=tracker, streams=streams).results()
+    return Pipeline(source, detector, tracker=tracker, streams=streams)

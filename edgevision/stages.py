@@ -82,6 +82,14 @@ class Detector(Protocol):
         ...
 
 
+def shown_score(detector: Detector, default: float = 0.3) -> float:
+    """The least score that a detector's results are to show, 0-1.
+
+    It may give more doubtful boxes than that, for a tracker to look at.
+    """
+    return float(getattr(detector, "shown_score", getattr(detector, "min_score", default)))
+
+
 @runtime_checkable
 class StagedDetector(Detector, Protocol):
     """A detector whose work splits in three, so that the loop can overlap and time the parts.
@@ -116,6 +124,16 @@ class Loop(Protocol):
 
     def observe(self, observer: Callable[[Result], None]) -> Callable[[], None]: ...
 
+    @property
+    def ended(self) -> bool:
+        """No result will come any more."""
+        ...
+
+    @property
+    def in_own_thread(self) -> bool:
+        """Whether the caller's thread is the one that the loop runs in."""
+        ...
+
 
 class Tracker(Protocol):
     """Gives detections an identity over time."""
@@ -126,6 +144,10 @@ class Tracker(Protocol):
 
     def reset(self) -> None:
         """Forget everything: another source, or a model with other classes."""
+        ...
+
+    def adapt(self, min_score: float) -> None:
+        """Another model's scores come from now on: what counts as sure is ``min_score``, 0-1."""
         ...
 
 

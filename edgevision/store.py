@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgevision.decode import FAMILIES, recognise
+from edgevision.decode.head import Graph
 from edgevision.detector import OnnxDetector
 from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound, UsageError
 from edgevision.manifest import Manifest, manifest_from, read_manifest
@@ -144,14 +145,40 @@ def load_detector(
     input size of a graph that leaves it open; ``threads`` each for ``lanes`` frames at once. Raises `ModelNotFound`,
     `ModelInvalid` and `UsageError`.
     """
+    stored = find_model(model)
+    return detector_from(
+        stored,
+        read_graph(stored),
+        min_score=min_score,
+        iou_threshold=iou_threshold,
+        only_classes=only_classes,
+        side_px=side_px,
+        threads=threads,
+        lanes=lanes,
+    )
+
+
+def detector_from(
+    stored: StoredModel,
+    graph: bytes,
+    *,
+    min_score: float | None = None,
+    iou_threshold: float | None = None,
+    only_classes: Collection[str] | None = None,
+    side_px: int | None = None,
+    threads: int | None = None,
+    lanes: int = 1,
+) -> OnnxDetector:
+    """A detector of a model that was found and whose bytes were read: `load_detector` says the rest."""
     if lanes < 1 or (threads is not None and threads < 1):
         raise UsageError(f"expected at least 1 thread and 1 stream, got {threads} and {lanes}")
-    stored = find_model(model)
-    graph = read_graph(stored)
     count = threads if threads is not None else (default_threads() if lanes == 1 else 1)
     session = Session(graph, str(stored.path), count, lanes)
-    manifest = stored.manifest or _from_metadata(stored.path, session)
+    manifest = stored.manifest or from_metadata(stored.path, session)
     manifest = _resized(manifest, session, side_px)
+    if manifest.sha256 is None:
+        # So that whoever compares two models can tell their bytes apart.
+        manifest = manifest.model_copy(update={"sha256": hashlib.sha256(graph).hexdigest()})
     detector = OnnxDetector(
         manifest, session, min_score=min_score, iou_threshold=iou_threshold, only_classes=only_classes
     )
@@ -180,12 +207,14 @@ def read_graph(stored: StoredModel) -> bytes:
     return graph
 
 
-def _from_metadata(path: Path, session: Session) -> Manifest:
+def from_metadata(path: Path, session: Graph) -> Manifest:
+    """A manifest from what a loaded graph says of itself. Raises `ModelInvalid`."""
     values = recognise(session)
     if values is None:
         outputs = "; ".join(str(o) for o in session.outputs)
+        inputs = "; ".join(str(i) for i in session.inputs)
         raise ModelInvalid(
-            f"{path}: carries no metadata that says how to feed it (input {session.inputs[0]}; outputs {outputs}). "
+            f"{path}: carries no metadata that says how to feed it (input {inputs}; outputs {outputs}). "
             f"Put a {path.stem}.toml beside it with family ({', '.join(sorted(FAMILIES))}), classes and [input]; "
             f"or have one made: edgevision models add {path.name}"
         )

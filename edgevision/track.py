@@ -145,6 +145,16 @@ class ByteTracker:
         self._min_hits = min_hits
         self.reset()
 
+    @classmethod
+    def for_scores(cls, min_score: float, frame_rate_fps: float = 30.0) -> ByteTracker:
+        """A tracker for a detector whose boxes count from ``min_score``, as ByteTrack's reference derives the three."""
+        low, high, new = _scores_from(min_score)
+        return cls(frame_rate_fps, high_score=high, new_score=new, low_score=low)
+
+    def adapt(self, min_score: float) -> None:
+        """Another model's scores come from now on, whose boxes count from ``min_score``. Tracks go on."""
+        self._low_score, self._high_score, self._new_score = _scores_from(min_score)
+
     def reset(self) -> None:
         """Forget everything; identities count from 1 again."""
         none = Detections.empty()
@@ -296,3 +306,13 @@ def _without_duplicates(tracks: _Tracks) -> BoolArray | None:
     stays[lost[(alike & seen_longer).any(axis=0)]] = False
     stays[seen[(alike & ~seen_longer).any(axis=1)]] = False
     return stays
+
+
+def _scores_from(min_score: float) -> tuple[float, float, float]:
+    """Low, high and new score."""
+    return doubtful_score(min_score), min_score, min(1.0, min_score + 0.1)
+
+
+def doubtful_score(min_score: float) -> float:
+    """How far down a tracker should be shown boxes that count from ``min_score``."""
+    return min(0.1, min_score)

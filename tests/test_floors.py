@@ -16,7 +16,7 @@ FLOORS: list[list[str]] = [
     ["boxes", "preprocess", "score", "meter", "slot", "heap", "cores", "agreement", "assign", "kalman", "onnx_wire"],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
     [
-        *("detector", "store", "intake", "lanes", "swap", "governor"),
+        *("detector", "labelled", "store", "intake", "lanes", "gates", "trial", "swap", "supply", "second_stage", "governor"),
     ],
     ["pipeline", "bench", "distill", "decide", "doctor"],
     ["web", "cli", "__main__", "__init__"],
@@ -26,6 +26,10 @@ HEAVY_ONLY_IN = {
     "onnxruntime": ("session", "distill"),
     "torch": ("foundation", "distill"),
     "transformers": ("foundation",),
+    "ultralytics": ("foundation", "distill"),
+    "PIL": ("foundation",),
+    "ray": ("distill",),
+    "pyarrow": ("distill",),
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -12,9 +13,10 @@ import pytest
 from edgevision.detections import Detections
 from edgevision.errors import ModelFailed, ModelInvalid, UsageError
 from edgevision.frame import Frame, SourceInfo
+from edgevision.gates import Candidate, Gates, Step
 from edgevision.pipeline import Pipeline
 from edgevision.stages import ContextManaged
-from edgevision.swap import Gates, Swapper
+from edgevision.swap import Swapper
 from edgevision.swap_report import Verdict
 
 QUICK = Gates(shadow_frames=15, watch_s=0.15, latency_runs=5, patience_s=5)
@@ -90,7 +92,7 @@ def running(first):
         assert all(x is None or x == index % 200 for index, _, _, x in seen), "a box of another frame"
 
 
-def swapper(pipeline, *models, **options):
+def swapper(pipeline, *models, told=None, **candidate):
     table = {m.name: m for m in models}
 
     def load(name):
@@ -98,7 +100,7 @@ def swapper(pipeline, *models, **options):
             raise ModelInvalid(f"{name}: not a model")
         return table[name]
 
-    return Swapper(pipeline, load, **options)
+    return Swapper(pipeline, lambda name: Candidate(lambda: load(name), **candidate), told=told)
 
 
 def wait_for(condition):
@@ -112,7 +114,7 @@ def test_a_good_model_is_accepted_and_serves():
     with running(Model("old@1")) as (pipeline, seen):
         report = swapper(pipeline, Model("new@2")).swap("new@2", QUICK)
         assert report.verdict is Verdict.ACCEPTED, report.sentence()
-        assert [c.name for c in report.checks] == ["load", "latency", "shadow", "watch"]
+        assert [c.name for c in report.checks] == ["load", "warm-up", "latency", "shadow", "exchange", "watch"]
         assert report.first_frame is not None
         wait_for(lambda: seen and seen[-1][1] == "new@2")
     first_new = next(index for index, model, *_ in seen if model == "new@2")
@@ -126,7 +128,7 @@ def test_a_good_model_is_accepted_and_serves():
         (Model("bad@2", loses=2), "shadow"),
         (Model("bad@2", floods=40), "shadow"),
         (Model("bad@2", slow_s=0.06), "latency"),
-        (Model("bad@2", breaks_after=2), "load"),
+        (Model("bad@2", breaks_after=2), "warm-up"),
         (Model("bad@2", breaks_after=12), "shadow"),
     ],
     ids=["loses boxes", "floods", "too slow", "breaks at once", "breaks in the shadow"],
@@ -193,7 +195,7 @@ def test_a_forced_gate_is_reported_and_passed():
         report = swapper(pipeline, Model("bad@2", loses=2)).swap("bad@2", gates)
         assert report.verdict is Verdict.ACCEPTED
         assert [c.name for c in report.checks if c.forced] == ["shadow", "watch"]
-    with pytest.raises(UsageError, match="force: expected one of latency, shadow, accuracy, watch, got load"):
+    with pytest.raises(UsageError, match="force: expected one of golden, latency, shadow, accuracy, watch, got load"):
         Gates(force=frozenset({"load"}))
 
 
@@ -206,10 +208,119 @@ def test_other_classes_cannot_be_compared_and_are_not_held_against_it():
 
 
 def test_accuracy_on_a_labelled_set_is_a_gate():
+    gates = Gates(shadow_frames=3, watch_s=0.05, latency_runs=3, min_ap=0.5, data="labelled")
+    asked = []
+
+    def measured(ap):
+        def measure(detector, folder, rest):
+            rest(0.001)
+            asked.append((detector.name, folder))
+            return ap, "on 9 pictures"
+
+        return measure
+
     with running(Model("old@1")) as (pipeline, _):
-        gates = Gates(shadow_frames=3, watch_s=0.05, latency_runs=3, min_ap=0.5)
-        assert swapper(pipeline, Model("n@2"), measure_ap=lambda d: 0.49).swap("n@2", gates).failed.name == "accuracy"
-        assert swapper(pipeline, Model("n@2"), measure_ap=lambda d: 0.51).swap("n@2", gates).failed is None
+        report = swapper(pipeline, Model("n@2"), measure_ap=measured(0.49)).swap("n@2", gates)
+        assert (report.failed.name, report.failed.figure) == ("accuracy", "AP50 0.490 on 9 pictures")
+        assert swapper(pipeline, Model("n@2"), measure_ap=measured(0.51)).swap("n@2", gates).failed is None
+    assert asked == [("n@2", "labelled")] * 2
+    for half in ({"min_ap": 0.5}, {"data": "labelled"}):
+        with pytest.raises(UsageError, match="go together"):
+            Gates(**half)
+
+
+def test_what_is_looked_at_before_and_after_loading_stands_in_the_report_in_order():
+    loaded = []
+
+    def look(name, figure=None):
+        def see():
+            assert not loaded
+            if figure is None:
+                raise ModelInvalid("a byte is wrong")
+            return figure
+
+        return Step(name, "right", see)
+
+    def golden(detector):
+        loaded.append(detector.name)
+        return "3 of 3"
+
+    with running(Model("old@1")) as (pipeline, _):
+        new, before = Model("new@2"), (look("manifest", "fine"), look("hash", "ab12"))
+        report = swapper(pipeline, new, before=before, golden=golden).swap("new@2", QUICK)
+        assert report.verdict is Verdict.ACCEPTED, report.sentence()
+        names = ["manifest", "hash", "load", "warm-up", "golden", "latency", "shadow", "exchange", "watch"]
+        assert [c.name for c in report.checks] == names
+        assert [c.figure for c in report.checks if c.name in ("hash", "golden")] == ["ab12", "3 of 3"]
+        assert loaded == ["new@2"]
+        loaded.clear()
+        third = Model("third@3")
+        report = swapper(pipeline, third, before=(look("hash"), look("probe", "fine"))).swap("third@3", QUICK)
+        assert (report.verdict, report.failed.name, report.failed.figure) == (
+            Verdict.REFUSED,
+            "hash",
+            "a byte is wrong",
+        )
+        assert third.calls == 0
+
+
+def test_progress_tells_each_check_as_it_ends():
+    heard = []
+    with running(Model("old@1")) as (pipeline, _):
+        report = swapper(pipeline, Model("new@2"), told=heard.append).swap("new@2", QUICK)
+    assert heard[-1].report is report
+    assert [p.doing for p in heard if p.report is None and len(p.checks) == 2] == ["warm-up", "latency"]
+    assert all(a.checks == b.checks[: len(a.checks)] for a, b in pairwise(heard))
+
+
+def test_a_model_of_the_same_name_is_refused_since_results_could_not_tell():
+    with running(Model("old@1")) as (pipeline, _):
+        report = swapper(pipeline, Model("old@1")).swap("old@1", QUICK)
+        assert report.failed.figure == "old@1 serves already"
+
+
+def test_a_foreign_error_is_a_verdict_and_the_old_model_goes_on():
+    class Foreign(Model):
+        def detect(self, pixels):
+            if self.calls > 3:
+                raise ZeroDivisionError("in somebody's library")
+            return super().detect(pixels)
+
+    with running(Model("old@1")) as (pipeline, seen):
+        report = swapper(pipeline, Foreign("bad@2")).swap("bad@2", QUICK)
+        assert (report.verdict, report.failed.name) == (Verdict.REFUSED, "latency")
+        assert "ZeroDivisionError" in report.failed.figure
+        count = len(seen)
+        wait_for(lambda: len(seen) > count + 3)
+
+
+def test_the_end_of_the_loop_ends_a_swap():
+    with running(Model("old@1")) as (pipeline, _):
+        done = swapper(pipeline, Model("new@2")).start("new@2", Gates(shadow_frames=100_000))
+        time.sleep(0.1)
+        pipeline.controls.quit()
+        report = done.result(5)
+    assert report.verdict is Verdict.REFUSED
+    assert report.failed.name in ("frames", "person")
+
+
+def test_who_waits_in_the_loops_own_thread_is_told():
+    camera = Camera()
+    pipeline = Pipeline(camera, Model("old@1"))
+    swaps = swapper(pipeline, Model("new@2"))
+    pipeline.swapper = swaps
+    done = None
+    for count, result in enumerate(pipeline):
+        if count == 3:
+            with pytest.raises(UsageError, match="use start_swap"):
+                pipeline.swap("new@2", QUICK)
+            with pytest.raises(UsageError, match="from another thread"):
+                swaps.revert()
+            done = pipeline.start_swap("new@2", QUICK)
+        if result.model == "new@2" and done.done():
+            break
+    camera.close()
+    assert done.result().verdict is Verdict.ACCEPTED
 
 
 def test_revert_and_history():
@@ -218,10 +329,28 @@ def test_revert_and_history():
         with pytest.raises(UsageError, match="no model to go back to"):
             swaps.revert()
         swaps.swap("new@2", QUICK)
-        assert swaps.revert() == "old@1"
+        back = swaps.revert()
+        assert (back.old, back.new, back.verdict) == ("new@2", "old@1", Verdict.WENT_BACK)
         wait_for(lambda: seen[-1][1] == "old@1")
-        assert swaps.revert() == "new@2"
-        assert [r.new for r in swaps.history] == ["new@2"]
+        assert swaps.revert().serves == "new@2"
+        assert [(r.number, r.new) for r in swaps.history] == [(1, "new@2"), (2, "old@1"), (3, "new@2")]
+        assert swaps.report(2) is back
+    first_back = next(index for index, model, *_ in seen if index > swaps.history[0].first_frame and model == "old@1")
+    assert back.first_frame == first_back
+
+
+@pytest.mark.parametrize("in_watch", [False, True])
+def test_a_person_may_stop_a_swap(in_watch):
+    heard = []
+    with running(Model("old@1")) as (pipeline, seen):
+        swaps = swapper(pipeline, Model("new@2"), told=heard.append)
+        swaps.start("new@2", Gates(shadow_frames=3 if in_watch else 100_000, latency_runs=3, watch_s=600))
+        wait_for(lambda: heard and heard[-1].doing == ("watch" if in_watch else "shadow"))
+        report = swaps.revert()
+        assert report.verdict is (Verdict.REVERTED if in_watch else Verdict.REFUSED)
+        assert report.failed.name == "person"
+        count = len(seen)
+        wait_for(lambda: len(seen) > count + 3 and seen[-1][1] == "old@1")
 
 
 def test_two_at_once_are_not_possible():
@@ -233,6 +362,14 @@ def test_two_at_once_are_not_possible():
         with pytest.raises(UsageError, match="another swap is under way"):
             swaps.swap("slow@2", QUICK)
         other.join(20)
+
+
+def test_reports_are_kept_but_not_for_ever():
+    with running(Model("old@1")) as (pipeline, _):
+        swaps = swapper(pipeline)
+        for _ in range(210):
+            swaps.swap("nonsense", QUICK)
+        assert [r.number for r in swaps.history] == list(range(11, 211))
 
 
 def test_many_swaps_lose_no_frame_and_mix_no_versions():

@@ -189,7 +189,7 @@ class TestControl:
         assert not served.controls.quitting
 
     def test_long_bodies_are_not_read(self, served):
-        assert served.control(b" " * 5000) == 413
+        assert served.control(b" " * 50_000) == 413
 
     @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded"])
     def test_only_json(self, served, kind):
@@ -236,6 +236,7 @@ class TestWhatIsAnswered:
             "model": "person@1.0.0",
             "source": "clip.mp4",
             "paused": False,
+            "swap": None,
             "frame": 41,
             "size": [320, 180],
             "detections": {"person": 2, "hard hat": 1},

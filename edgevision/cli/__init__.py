@@ -7,9 +7,11 @@ from typing import Annotated
 
 import typer
 
-from edgevision.cli import models
+from edgevision.cli import bench, distill, models
+from edgevision.cli.decide import decide
 from edgevision.cli.doctor import doctor
 from edgevision.cli.run import run
+from edgevision.cli.swap import swap
 
 app = typer.Typer(
     name="edgevision",
@@ -19,8 +21,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(run)
+app.command()(swap)
+app.command()(decide)
 app.command()(doctor)
 app.add_typer(models.app, name="models")
+app.add_typer(bench.app, name="bench")
+app.add_typer(distill.app, name="distill")
 
 
 def _show_version(asked: bool) -> None:
@@ -40,12 +46,21 @@ def _main(
     pass
 
 
+def _run_defaults() -> dict[str, str | int]:
+    """Looked for where they are wanted only: help stays quick."""
+    if sys.argv[1:2] != ["run"] or {"-h", "--help"} & set(sys.argv):
+        return {}
+    from edgevision.cli.defaults import run_defaults
+
+    return run_defaults(sys.argv[2:])
+
+
 def main() -> None:
     """Entry point: runs a command; an error of ours is one line on stderr and an exit code that is not 0."""
     from edgevision.errors import EdgeVisionError
 
     try:
-        app()
+        app(default_map={"run": _run_defaults()})
     except EdgeVisionError as exc:
         typer.echo(f"edgevision: {' '.join(str(exc).split())}", err=True)
         sys.exit(exc.exit_code)

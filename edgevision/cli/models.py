@@ -209,8 +209,26 @@ def remove(model: Annotated[str, typer.Argument(help="The name of a model you ad
 def export(
     model: _Name,
     to: Annotated[Path, typer.Argument(help="A new folder, a folder to put it in, or NAME.zip.")] = Path(),
+    prompts: Annotated[
+        str | None, typer.Option(help="Of foundation:yoloe or foundation:yolo-world: the classes to fix in it.")
+    ] = None,
+    weights: Annotated[str | None, typer.Option(help="Of a foundation model: a file, or random.")] = None,
+    imgsz: Annotated[int, typer.Option(help="Of a foundation model: the input's side in px.")] = 640,
 ) -> None:
-    """Copy a model's folder (graph, manifest, card, golden pictures) to somewhere else, or into a zip."""
+    """Copy a model's folder (graph, manifest, card, golden pictures) to somewhere else, or into a zip.
+
+    foundation:yoloe and foundation:yolo-world, with the classes of --prompts, become an .onnx file: no torch needed.
+    """
+    from edgevision.foundation import is_foundation
+
+    if is_foundation(model):
+        from edgevision.cli.foundation_options import FoundationLoader
+        from edgevision.foundation.export import export_prompted
+
+        with FoundationLoader(prompts=prompts, weights=weights, device="cpu")(model) as detector:
+            path = to / f"{detector.name.partition('@')[0].partition(':')[2]}.onnx" if to.is_dir() else to
+            typer.echo(f"exported to {export_prompted(detector, path, imgsz)}; add it: edgevision models add {path}")
+        return
     from edgevision.store import export_model
 
     typer.echo(f"exported to {export_model(model, to)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -12,7 +13,11 @@ if TYPE_CHECKING:
     from contextlib import ExitStack
 
     from edgevision.controls import Controls
-    from edgevision.stages import Sink, Source
+    from edgevision.detector import OnnxDetector
+    from edgevision.foundation.detector import FoundationDetector
+    from edgevision.pipeline import Pipeline
+    from edgevision.stages import Detector, Sink, Source
+    from edgevision.swap_report import Progress
 
 
 class Display(StrEnum):
@@ -24,13 +29,17 @@ class Display(StrEnum):
 
 _SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
 _SEEN, _DETECTION, _OUTPUT, _CAMERA, _SPEED = "Display", "Detection", "Output", "Camera", "Speed"
+_SWAP = "Another model while it runs"
+_FOUNDATION = "Foundation models (--model foundation:NAME)"
 
 
 def run(
     source: Annotated[
         str | None, typer.Option(help=f"{_SOURCE}. By default the first camera found, else the built-in scene.")
     ] = None,
-    model: Annotated[str, typer.Option(help="A model's name or the path of an .onnx file.")] = "person",
+    model: Annotated[
+        str, typer.Option(help="A model's name, the path of an .onnx file, or foundation:NAME.")
+    ] = "person",
     conf: Annotated[
         float | None, typer.Option(help="Least score, 0-1. By default the model's own.", rich_help_panel=_DETECTION)
     ] = None,
@@ -43,6 +52,10 @@ def run(
     imgsz: Annotated[
         int | None,
         typer.Option(help="Input side in px, where the model leaves it open.", rich_help_panel=_DETECTION),
+    ] = None,
+    then: Annotated[
+        str | None,
+        typer.Option(help="A second model, of `distill head`: which kind each box is.", rich_help_panel=_DETECTION),
     ] = None,
     track: Annotated[
         bool, typer.Option("--track/--no-track", help="Follow objects over time.", rich_help_panel=_DETECTION)
@@ -75,6 +88,46 @@ def run(
         float | None,
         typer.Option(min=0.01, help="Ask the camera for it; play a file at it.", rich_help_panel=_CAMERA),
     ] = None,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Swap when the model's folder gets another version.", rich_help_panel=_SWAP),
+    ] = False,
+    control: Annotated[
+        bool, typer.Option(help="Let `edgevision swap` reach this app, on this machine only.", rich_help_panel=_SWAP)
+    ] = True,
+    prompts: Annotated[
+        str | None,
+        typer.Option(
+            metavar="FILE|TEXT",
+            help="What to look for: a file, or 'person: a person, a worker; helmet: a hard hat'.",
+            rich_help_panel=_FOUNDATION,
+        ),
+    ] = None,
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="A folder, a hub id, or random (latency only). By default the library fetches its own.",
+            rich_help_panel=_FOUNDATION,
+        ),
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.", rich_help_panel=_FOUNDATION)] = "auto",
+    ask: Annotated[
+        str, typer.Option(help="Ask a language model for boxes or presence.", rich_help_panel=_FOUNDATION)
+    ] = "boxes",
+    allow_upload: Annotated[
+        bool,
+        typer.Option("--allow-upload", help="foundation:api may send frames away.", rich_help_panel=_FOUNDATION),
+    ] = False,
+    api_url: Annotated[
+        str | None,
+        typer.Option(
+            help="OpenAI-compatible endpoint, https://HOST/v1; its key in $EDGEVISION_API_KEY.",
+            rich_help_panel=_FOUNDATION,
+        ),
+    ] = None,
+    api_model: Annotated[
+        str | None, typer.Option(help="The model's name at that endpoint.", rich_help_panel=_FOUNDATION)
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False,
 ) -> None:
     """Run a detector on a camera, a stream or files, and show or write what it finds.
@@ -87,8 +140,10 @@ def run(
     if not verbose:
         # OpenCV warns on every retry of a lost camera, which is reported in our own words.
         os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    from edgevision.cli.foundation_options import FoundationLoader
     from edgevision.cli.loop import announce, configure_logging, run_loop
     from edgevision.controls import Controls
+    from edgevision.foundation import is_foundation
     from edgevision.heap import keep_freed_memory
 
     configure_logging(verbose)
@@ -98,54 +153,139 @@ def run(
     with ExitStack() as stack:
         sinks: list[Sink] = []
         # What can be refused without a camera or a model is refused first.
+        foundation = FoundationLoader(
+            prompts=prompts,
+            weights=weights,
+            device=device,
+            ask=ask,
+            allow_upload=allow_upload,
+            api_url=api_url,
+            api_model=api_model,
+            min_score=conf,
+            threads=threads,
+        )
+        foundation.check(model, iou=iou, classes=classes, imgsz=imgsz, streams=streams, watch=watch)
         _add_files(stack, sinks, save, json_, controls)
         opened = stack.enter_context(_open(source, width, height, fps))
-        lanes = streams or _default_streams(opened)
+        # A foundation model takes one frame at a time.
+        lanes = 1 if is_foundation(model) else streams or _default_streams(opened)
 
+        from edgevision.cli.door import ControlDoor
+        from edgevision.cli.model_watch import ModelWatch, WatchThread
         from edgevision.pipeline import Pipeline
         from edgevision.publish.snapshot import SnapshotWriter
         from edgevision.render import Renderer
         from edgevision.store import load_detector
+        from edgevision.supply import LoadOptions, Supply
+        from edgevision.swap import Swapper
 
         names = [c.strip() for c in classes.split(",") if c.strip()] if classes else None
-        detector = load_detector(
-            model, min_score=conf, iou_threshold=iou, only_classes=names, side_px=imgsz, threads=threads, lanes=lanes
-        )
-        min_score = detector.min_score
-        announce(f"{detector.name} on {opened.info.name}, {_size(opened)}")
+        changes = ModelWatch(model) if watch else None
+        detector: OnnxDetector | FoundationDetector
+        if is_foundation(model):
+            detector = stack.enter_context(foundation(model))
+            stack.callback(foundation.account, detector, announce)
+            announce(detector.mode)
+        else:
+            detector = load_detector(
+                model,
+                min_score=conf,
+                iou_threshold=iou,
+                only_classes=names,
+                side_px=imgsz,
+                threads=threads,
+                lanes=lanes,
+            )
+        served: Detector = detector
+        second: OnnxDetector | None = None
+        if then is not None:
+            from edgevision.second_stage import SecondStage
+
+            second = load_detector(then, threads=threads)
+            served, lanes = SecondStage(detector, second), 1
+        announce(f"{served.name} on {opened.info.name}, {_size(opened)}")
         tracker = None
         if track:
-            from edgevision.track import ByteTracker
+            from edgevision.track import ByteTracker, doubtful_score
 
-            # Thresholds as ByteTrack's reference derives them from its one.
-            doubtful = detector.min_score = min(0.1, min_score)
-            sure = min(1.0, min_score + 0.1)
-            tracker = ByteTracker(opened.info.fps or 30.0, high_score=min_score, new_score=sure, low_score=doubtful)
+            tracker = ByteTracker.for_scores(detector.shown_score, opened.info.fps or 30.0)
+            detector.min_score = doubtful_score(detector.shown_score)
+        browser = None
         if chosen is Display.WINDOW:
             from edgevision.publish.window import WindowSink
 
             sinks.insert(0, stack.enter_context(WindowSink(controls)))
         elif chosen is Display.BROWSER:
             from edgevision.publish.browser import BrowserSink
-            from edgevision.web import LivePage
 
             browser = stack.enter_context(BrowserSink())
-            page = stack.enter_context(LivePage(browser, controls, host=host, port=port))
-            announce(f"{why}live page at {page.url}")
             sinks.insert(0, browser)
         writer = SnapshotWriter()
         pipeline = Pipeline(
             opened,
-            detector,
+            served,
             tracker=tracker,
-            min_score=min_score,
             renderer=Renderer(),
             sinks=sinks,
             controls=controls,
             snapshot=lambda picture, result: announce(f"snapshot saved: {writer.write(picture, result)}"),
             streams=lanes,
         )
+        options = LoadOptions(
+            min_score=conf,
+            iou_threshold=iou,
+            only_classes=tuple(names or ()),
+            side_px=imgsz,
+            threads=threads,
+            lanes=lanes,
+            track=track,
+        )
+        door: ControlDoor | None = None
+
+        def told(progress: Progress) -> None:
+            if progress.report is not None:
+                announce(f"swap: {progress.report.sentence()}")
+            if door is not None:
+                door.told(progress)
+
+        candidate = Supply(options, detector, foundation).candidate
+        if second is not None:
+            from edgevision.second_stage import followed
+
+            alone, after = candidate, second
+            candidate = lambda model: followed(alone(model), after)  # noqa: E731
+        pipeline.swapper = Swapper(pipeline, candidate, told=told)
+        page = None
+        if browser is not None:
+            from edgevision.web import ControlApi, LivePage
+
+            api = ControlApi(pipeline.swapper, lambda: pipeline.status) if control else None
+            page = stack.enter_context(LivePage(browser, controls, host=host, port=port, api=api))
+            announce(f"{why}live page at {page.url}")
+        if control:
+            door = stack.enter_context(ControlDoor(pipeline, page))
+        if changes is not None:
+            stack.enter_context(WatchThread(changes, lambda: _swap_in(pipeline, model), announce))
         run_loop(pipeline, frames, duration)
+
+
+def _swap_in(pipeline: Pipeline, model: str) -> None:
+    """The model that stands in its folder now. Waits for its report, and for one that a person asked for before."""
+    from concurrent.futures import Future
+
+    from edgevision.cli.loop import announce
+    from edgevision.errors import UsageError
+    from edgevision.swap_report import SwapReport
+
+    announce(f"the folder of {model} has changed: swapping")
+    begun: Future[SwapReport] | None = None
+    while begun is None and not pipeline.ended:
+        try:
+            begun = pipeline.start_swap(model)
+        except UsageError:
+            time.sleep(0.5)
+    if begun is not None:
+        begun.result()
 
 
 def _choose_display(asked: Display) -> tuple[Display, str]:

@@ -23,6 +23,7 @@ FAMILIES = {
     "detr": "edgevision.decode.detr:DetrDecoder",
     "detection-boxes": "edgevision.decode.detection_boxes:DetectionBoxesDecoder",
     "ssd": "edgevision.decode.ssd:SsdDecoder",
+    "classifier": "edgevision.decode.classifier:ClassifierDecoder",
 }
 
 __all__ = [

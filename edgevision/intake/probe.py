@@ -28,8 +28,9 @@ from edgevision.session import TensorInfo
 
 _MOST_ANSWER_BYTES = 4 << 20
 _LOOK_S = 0.05
-_START = """import json, sys
+_START = """import json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
+if hasattr(os, "nice"): os.nice(int(sys.argv[2]))
 from edgevision.intake.probe_child import answer
 answer()"""
 
@@ -43,6 +44,8 @@ class Limits:
     """Beside six times the file's size, which loading a large but honest file may take."""
     start_s: float = 60.0
     """For the child itself to start, before it sees the model: only an overloaded machine takes long."""
+    niceness: int = 0
+    """How far the child stands back for others (POSIX): beside a running loop it is not to take its cores."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,7 @@ class Probe:
         # Numeric libraries reserve memory for every core: one thread keeps the bound meaningful.
         quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path)],
+            [sys.executable, "-c", _START, json.dumps(sys.path), str(self._limits.niceness)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,

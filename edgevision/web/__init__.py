@@ -1,7 +1,8 @@
-"""The live page: what the camera sees and what was found, in any browser, behind a token."""
+"""The live page and the control API: what the camera sees, and what a person may change, behind a token."""
 
 from __future__ import annotations
 
-from edgevision.web.server import LivePage
+from edgevision.web.control import ControlApi
+from edgevision.web.server import ControlServer, LivePage
 
-__all__ = ["LivePage"]
+__all__ = ["ControlApi", "ControlServer", "LivePage"]

@@ -1,4 +1,4 @@
-"""What the live page's server answers: the page, the live view, the status, and three controls."""
+"""What the live page's server answers: the page, the live view, the status, three controls, and swaps."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from edgevision.controls import Controls
 from edgevision.publish.browser import BrowserSink
+from edgevision.web.control import ControlApi
 from edgevision.web.guard import Guard, Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -34,6 +35,8 @@ _ASSETS = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
+    "/swap.css": ("swap.css", "text/css"),
+    "/swap.js": ("swap.js", "text/javascript"),
 }
 _HEADERS = {
     "Cache-Control": "no-store",
@@ -49,13 +52,38 @@ _HEADERS = {
 }
 
 
+_MOST_BODY_BYTES = 16_384
+
+
+def guarded_application(guard: Guard, most_body_bytes: int = _MOST_BODY_BYTES) -> web.Application:
+    """An application in which every request is judged before it is answered, and no answer is kept or framed."""
+
+    @web.middleware
+    async def judge(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            guard.check(request)
+        except Refused as exc:
+            return web.Response(status=403, text=f"{exc}\n")
+        try:
+            return await handler(request)
+        except web.HTTPException as exc:
+            return web.Response(
+                status=exc.status, text=f"{exc.reason}\n", headers={"Allow": exc.headers.get("Allow", "")}
+            )
+
+    app = web.Application(middlewares=[judge], client_max_size=most_body_bytes)
+    app.on_response_prepare.append(_add_headers)
+    return app
+
+
 class Pages:
     """The handlers, and what they share. All of it runs in the server's thread."""
 
-    def __init__(self, sink: BrowserSink, controls: Controls, guard: Guard) -> None:
+    def __init__(self, sink: BrowserSink, controls: Controls, guard: Guard, api: ControlApi | None = None) -> None:
         self._sink = sink
         self._controls = controls
         self._guard = guard
+        self._api = api
         self._streams = 0
         self._open = 0
         self._state = ""
@@ -72,7 +100,9 @@ class Pages:
     def application(self) -> web.Application:
         """The aiohttp application; called in the server's running event loop."""
         self._fresh, self._changed = asyncio.Event(), asyncio.Event()
-        app = web.Application(middlewares=[self._guarded], client_max_size=1024)
+        app = guarded_application(self._guard)
+        if self._api is not None:
+            self._api.add_to(app)
         for path in self._assets:
             app.router.add_get(path, self._asset)
         app.router.add_get("/stream.mjpg", self._stream, allow_head=False)
@@ -80,7 +110,6 @@ class Pages:
         app.router.add_get("/status", self._status)
         app.router.add_get("/snapshot.jpg", self._snapshot)
         app.router.add_post("/control", self._control)
-        app.on_response_prepare.append(_add_headers)
         app.cleanup_ctx.append(self._listening)
         return app
 
@@ -113,19 +142,6 @@ class Pages:
             self._state = state
             self._changed.set()
             self._changed = asyncio.Event()
-
-    @web.middleware
-    async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            self._guard.check(request)
-        except Refused as exc:
-            return web.Response(status=403, text=f"{exc}\n")
-        try:
-            return await handler(request)
-        except web.HTTPException as exc:
-            return web.Response(
-                status=exc.status, text=f"{exc.reason}\n", headers={"Allow": exc.headers.get("Allow", "")}
-            )
 
     async def _asset(self, request: web.Request) -> web.Response:
         body, kind = self._assets[request.path]
@@ -252,6 +268,7 @@ class Pages:
             "size": None,
             "detections": {},
         }
+        figures["swap"] = self._api.brief() if self._api is not None else None
         if result is not None:
             figures["frame"] = result.frame.index
             figures["size"] = list(result.frame.size_wh)

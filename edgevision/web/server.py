@@ -16,8 +16,9 @@ from edgevision.controls import Controls
 from edgevision.errors import SinkError
 from edgevision.publish.browser import BrowserSink
 from edgevision.stages import ContextManaged
+from edgevision.web.control import ControlApi
 from edgevision.web.guard import Guard
-from edgevision.web.pages import Pages
+from edgevision.web.pages import Pages, guarded_application
 
 DEFAULT_PORT = 8080
 _PORTS_TRIED = 20
@@ -25,40 +26,39 @@ _START_TIMEOUT_S = 5.0
 _STOP_TIMEOUT_S = 2.0
 
 
-class LivePage(ContextManaged):
-    """Serves what ``sink`` holds, from construction until `close`; clients ask things of the loop by ``controls``.
+class PageServer(ContextManaged):
+    """Serves an application from `_start` until `close`, behind a token."""
 
-    ``host``: who can reach it; the default is this machine only. ``port``: that one or `SinkError`; without one, the
-    first free from 8080. ``token``: random unless given. Raises `SinkError` where it cannot listen.
-    """
+    otherwise = "use --display none"
+    """What to do where it cannot be started."""
 
-    def __init__(
-        self,
-        sink: BrowserSink,
-        controls: Controls,
-        host: str = "127.0.0.1",
-        port: int | None = None,
-        token: str | None = None,
-    ) -> None:
+    def __init__(self, host: str, port: int | None, token: str | None) -> None:
         self.token = token if token is not None else secrets.token_urlsafe(16)
-        guard = Guard(host, self.token)
-        self._sink = sink
+        self._guard = Guard(host, self.token)
         self._socket = _listen(host, port)
         self.host = host
         self.port: int = self._socket.getsockname()[1]
-        guard.bound_to(self.port)
-        self._pages = Pages(sink, controls, guard)
+        self._guard.bound_to(self.port)
         self._loop = asyncio.new_event_loop()
         self._stopping = asyncio.Event()
         self._started: Future[None] = Future()
         self._closed = False
         self._thread = threading.Thread(target=self._run, name="edgevision-web", daemon=True)
+
+    def _application(self) -> web.Application:
+        """Called in the server's running event loop."""
+        raise NotImplementedError
+
+    async def _ended(self) -> None:
+        """A last word to whoever is there still."""
+
+    def _start(self) -> None:
         self._thread.start()
         try:
             self._started.result(_START_TIMEOUT_S)
         except Exception as exc:
             self.close()
-            raise SinkError(f"the live page could not be started ({exc!r}): use --display none") from exc
+            raise SinkError(f"the page could not be started ({exc!r}): {self.otherwise}") from exc
 
     @property
     def url(self) -> str:
@@ -71,12 +71,17 @@ class LivePage(ContextManaged):
         name = _own_address() if self.host in ("", "0.0.0.0", "::") else self.host
         return f"http://[{name}]:{self.port}" if ":" in name else f"http://{name}:{self.port}"
 
+    @property
+    def local_address(self) -> str:
+        """Where this machine itself finds it, without the token."""
+        own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)
+        return self.address if own is None else f"http://{own}:{self.port}"
+
     def close(self) -> None:
         """Tell whoever watches that it is over, and stop. Takes 2 s at most. Twice is once."""
         if self._closed:
             return
         self._closed = True
-        self._sink.close()
         if self._thread.is_alive():
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join(_STOP_TIMEOUT_S)
@@ -96,17 +101,63 @@ class LivePage(ContextManaged):
 
     async def _serve(self) -> None:
         # A handler whose client has gone is cancelled at once: it may be waiting for a frame that never comes.
-        runner = web.AppRunner(
-            self._pages.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.3
-        )
+        runner = web.AppRunner(self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.3)
         await runner.setup()
         try:
             await web.SockSite(runner, self._socket).start()
             self._started.set_result(None)
             await self._stopping.wait()
-            await self._pages.ended()
+            await self._ended()
         finally:
             await runner.cleanup()
+
+
+class LivePage(PageServer):
+    """Serves what ``sink`` holds, from construction until `close`; clients ask things of the loop by ``controls``.
+
+    ``host``: who can reach it; the default is this machine only. ``port``: that one or `SinkError`; without one, the
+    first free from 8080. ``token``: random unless given. ``api``: lets clients swap the model too. Raises `SinkError`
+    where it cannot listen.
+    """
+
+    def __init__(
+        self,
+        sink: BrowserSink,
+        controls: Controls,
+        host: str = "127.0.0.1",
+        port: int | None = None,
+        token: str | None = None,
+        api: ControlApi | None = None,
+    ) -> None:
+        super().__init__(host, port, token)
+        self._sink = sink
+        self._pages = Pages(sink, controls, self._guard, api)
+        self._start()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._sink.close()
+        super().close()
+
+    def _application(self) -> web.Application:
+        return self._pages.application()
+
+    async def _ended(self) -> None:
+        await self._pages.ended()
+
+
+class ControlServer(PageServer):
+    """The control API alone, for this machine only: for a loop that shows nothing in a browser."""
+
+    def __init__(self, api: ControlApi, token: str | None = None) -> None:
+        super().__init__("127.0.0.1", 0, token)
+        self._api = api
+        self._start()
+
+    def _application(self) -> web.Application:
+        app = guarded_application(self._guard)
+        self._api.add_to(app)
+        return app
 
 
 def _listen(host: str, port: int | None) -> socket.socket:

@@ -68,6 +68,7 @@ function figures(now) {
   if (byId("what").textContent !== what) byId("what").textContent = byId("what").title = what;
   if (now.size) byId("stage").style.setProperty("--shape", `${now.size[0]} / ${now.size[1]}`);
   paused(now.paused);
+  document.dispatchEvent(new CustomEvent("figures", { detail: now }));
 }
 
 function paused(is) {
@@ -184,10 +185,11 @@ view.onerror = () => {
 };
 
 document.addEventListener("keydown", (event) => {
-  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
+  if (event.target.closest?.("input")) return; // What is typed there is not meant for the loop.
   const key = event.key.toLowerCase();
   if (key === " ") {
-    if (event.target.closest?.("button, a")) return; // Space presses what has the focus.
+    if (event.target.closest?.("button, a, summary")) return; // Space presses what has the focus.
     event.preventDefault();
     act("pause");
   } else if (key === "s") act("snapshot");

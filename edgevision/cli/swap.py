@@ -1,0 +1,215 @@
+"""``edgevision swap``: exchange the model of a running app, and see check by check how it did."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+
+    from edgevision.cli.remote import App
+
+_ASK_EVERY_S = 0.2
+_REFUSED = 4
+_COLOURS = {"passed": "green", "failed": "bold red", "failed, forced": "yellow"}
+_GATES, _RUNNING = "What the new model must show", "The running app"
+
+
+def swap(
+    model: Annotated[
+        str | None, typer.Argument(help="A model's name, the path of an .onnx file or folder, or foundation:NAME.")
+    ] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(metavar="URL", help="Which app, where several run; by default the one.", rich_help_panel=_RUNNING),
+    ] = None,
+    budget_ms: Annotated[
+        float | None,
+        typer.Option(help="p90 of one detection; by default a live source's frame period.", rich_help_panel=_GATES),
+    ] = None,
+    shadow: Annotated[
+        int, typer.Option(min=0, help="Live frames on which both models are compared.", rich_help_panel=_GATES)
+    ] = 60,
+    watch_s: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds for which the new model is watched, and taken back.", rich_help_panel=_GATES),
+    ] = 5.0,
+    min_ap: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Least AP50 on --data.", rich_help_panel=_GATES)
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Labelled pictures in YOLO's layout, read by the app.", rich_help_panel=_GATES)
+    ] = None,
+    force: Annotated[
+        list[str] | None,
+        typer.Option(metavar="CHECK", help="Go on where this check fails. May be repeated.", rich_help_panel=_GATES),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and exchange nothing.")] = False,
+    revert: Annotated[bool, typer.Option("--revert", help="Back to the model before; stops a swap under way.")] = False,
+    history: Annotated[bool, typer.Option("--history", help="What was swapped in this app so far.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")] = False,
+) -> None:
+    """Swap the model of a running app while it runs. The old model serves until the new one has passed every check.
+
+    Exit code 0 only where the new model serves, or passed a dry run; 4 where it was refused or taken back.
+    """
+    from edgevision.cli.remote import find_app
+    from edgevision.errors import UsageError
+    from edgevision.gates import gates_from
+
+    if (model is not None) + revert + history != 1:
+        raise UsageError("say one of: the model to swap in, --revert, --history")
+    if model is None:
+        app = find_app(to)
+        if history:
+            _show_history(app, json_)
+            return
+        _end(app.ask("revert"), json_)
+        return
+    gates: dict[str, Any] = {"shadow_frames": shadow, "watch_s": watch_s, "dry_run": dry_run, "force": force or []}
+    gates |= {"budget_ms": budget_ms} if budget_ms is not None else {}
+    gates |= {"min_ap": min_ap} if min_ap is not None else {}
+    gates |= {"data": str(data.resolve())} if data is not None else {}
+    gates_from(gates)  # what cannot be meant is said without asking an app
+    app = find_app(to)
+    begun = app.ask("swap", model=_as_the_app_sees_it(model), gates=gates)
+    try:
+        report = _wait(app, begun, json_)
+    except KeyboardInterrupt:
+        typer.echo(
+            "\nedgevision: stopped waiting; the swap goes on in the app: `edgevision swap --history` says how it "
+            "ended, `edgevision swap --revert` stops it",
+            err=True,
+        )
+        raise typer.Exit(130) from None
+    _end(report, json_)
+
+
+def _as_the_app_sees_it(model: str) -> str:
+    """A path is one of this shell's folder; the app runs in another."""
+    is_path = model.lower().endswith(".onnx") or "/" in model or os.sep in model
+    if model.startswith("foundation:") or not is_path:
+        return model
+    return str(Path(model).expanduser().resolve())
+
+
+def _wait(app: App, progress: dict[str, Any], json_: bool) -> dict[str, Any]:
+    """Follow a swap to its report, on the terminal check by check."""
+    from contextlib import nullcontext
+
+    from rich.live import Live
+
+    console = _console()
+    number = progress["number"]
+    live = None if json_ or not console.is_terminal else Live(_table(progress), console=console, transient=True)
+    with live or nullcontext():
+        while progress.get("report") is None:
+            time.sleep(_ASK_EVERY_S)
+            progress = app.ask("progress", number=number)
+            if live is not None:
+                live.update(_table(progress))
+    report: dict[str, Any] = progress["report"]
+    return report
+
+
+def _end(report: dict[str, Any], json_: bool) -> None:
+    """Show a report, and exit by its verdict."""
+    import json
+
+    if json_:
+        typer.echo(json.dumps(report, indent=2, ensure_ascii=False))
+    else:
+        console = _console()
+        console.print(_table(report | {"doing": ""}))
+        for check in report["checks"]:
+            if len(check["classes"]) > 1:
+                console.print(_class_table(check))
+        console.print(_sentence(report), highlight=False)
+    if report["verdict"] not in ("accepted", "passed", "went back"):
+        raise typer.Exit(_REFUSED)
+
+
+def _sentence(report: dict[str, Any]) -> str:
+    colour = "green" if report["verdict"] in ("accepted", "passed", "went back") else "bold red"
+    failed = next((c["name"] for c in report["checks"] if not c["passed"] and not c["forced"]), None)
+    told = f"[{colour}]{report['verdict']}[/]" + (f" by {failed}" if failed else "")
+    told += f": {report['serves']} serves"
+    if report["verdict"] in ("accepted", "went back") and report["first_frame"] is not None:
+        told += f" since frame {report['first_frame']}"
+    return told
+
+
+def _table(progress: dict[str, Any]) -> RenderableType:
+    from rich.markup import escape
+    from rich.table import Table
+
+    title = f"swap {progress['number']}: {escape(progress['old'])} → {escape(progress['new'])}"
+    table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
+    table.add_column("check", no_wrap=True)
+    table.add_column("figure", overflow="fold", ratio=3)
+    table.add_column("limit", overflow="fold", ratio=2, style="dim")
+    table.add_column("verdict", no_wrap=True)
+    for check in progress["checks"]:
+        word = "passed" if check["passed"] else "failed, forced" if check["forced"] else "failed"
+        table.add_row(check["name"], escape(check["figure"]), escape(check["limit"]), f"[{_COLOURS[word]}]{word}[/]")
+    if progress["doing"] and progress["doing"] not in {c["name"] for c in progress["checks"]}:
+        table.add_row(progress["doing"], "", "", "[cyan]under way[/]")
+    return table
+
+
+def _class_table(check: dict[str, Any]) -> RenderableType:
+    from rich.table import Table
+
+    table = Table(box=None, header_style="bold", pad_edge=False, title=f"{check['name']}, class by class")
+    table.title_justify = "left"
+    table.add_column("class")
+    for heading in ("old model's boxes", "found again", "new model's boxes"):
+        table.add_column(heading, justify="right")
+    for row in check["classes"][:20]:
+        share = f" ({row['found_again'] / row['old_boxes']:.0%})" if row["old_boxes"] else ""
+        table.add_row(row["name"], str(row["old_boxes"]), f"{row['found_again']}{share}", str(row["new_boxes"]))
+    return table
+
+
+def _show_history(app: App, json_: bool) -> None:
+    import json
+    from datetime import datetime
+
+    from rich.markup import escape
+    from rich.table import Table
+
+    reports = app.ask("history")["reports"]
+    if json_:
+        typer.echo(json.dumps(reports, indent=2, ensure_ascii=False))
+        return
+    console = _console()
+    if not reports:
+        console.print("nothing was swapped in this app yet")
+        return
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for heading in ("nr", "when", "from", "to", "verdict", "first frame", "why"):
+        table.add_column(heading, overflow="fold")
+    for report in reports:
+        failed = next((c for c in report["checks"] if not c["passed"] and not c["forced"]), None)
+        first = report["first_frame"]
+        table.add_row(
+            str(report["number"]),
+            datetime.fromtimestamp(report["began_unix_s"]).strftime("%Y-%m-%d %H:%M:%S"),
+            escape(report["old"]),
+            escape(report["new"]),
+            report["verdict"],
+            "" if first is None else str(first),
+            escape(f"{failed['name']}: {failed['figure']}") if failed else "",
+        )
+    console.print(table, highlight=False)
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    return Console()

@@ -1,0 +1,223 @@
+"use strict";
+
+// Another model while the loop runs: what stands in the store, how a swap goes, what was swapped before.
+{
+  const panel = byId("swap");
+  const WORDS = { accepted: "good", passed: "good", "went back": "good", refused: "bad", reverted: "bad" };
+  let told = null; // what the page heard last: number, doing, checks, decided
+  let serving = "";
+  let asking = false;
+  let seen = "";
+
+  async function ask(what, values = {}) {
+    const answer = await fetch(`/api/${what}`, {
+      method: "POST",
+      headers: { "Content-Type": "application/json" },
+      body: JSON.stringify(values),
+    });
+    const text = await answer.text();
+    let found = null;
+    try {
+      found = JSON.parse(text);
+    } catch {
+      // A refusal of the server's own is plain text.
+    }
+    if (!answer.ok) throw new Error(found?.error || text.trim());
+    return found;
+  }
+
+  function made(tag, text = "", className = "") {
+    const element = document.createElement(tag);
+    if (text) element.textContent = text;
+    if (className) element.className = className;
+    return element;
+  }
+
+  const busy = () => Boolean(told && !told.decided);
+  const open = () => !panel.hidden;
+
+  function show() {
+    panel.hidden = false;
+    body.dataset.swap = "";
+    byId("model").setAttribute("aria-expanded", "true");
+    byId("swap-title").focus();
+    refresh();
+  }
+
+  function hide() {
+    panel.hidden = true;
+    body.removeAttribute("data-swap");
+    byId("model").setAttribute("aria-expanded", "false");
+    byId("model").focus();
+  }
+
+  async function refresh() {
+    try {
+      const [models, history] = await Promise.all([ask("models"), ask("history")]);
+      list(models.models);
+      past(history.reports);
+      if (told?.number) await follow();
+    } catch (error) {
+      toast(`That did not work: ${error.message}`);
+    }
+    enable();
+  }
+
+  function list(models) {
+    const rows = models.map((model) => {
+      const row = made("li");
+      const words = made("div");
+      words.append(made("b", model.label || model.name));
+      if (model.error) words.append(made("span", model.error, "bad"));
+      else {
+        const first = model.classes.slice(0, 3).join(", ");
+        const classes = model.classes.length > 3 ? `${first} and ${model.classes.length - 3} more` : first;
+        words.append(made("span", `${model.family}, ${model.input} px · ${classes}`));
+        words.append(made("span", model.accuracy || "accuracy not measured"));
+      }
+      const button = made("button", "Swap");
+      button.type = "button";
+      button.dataset.model = model.name;
+      button.dataset.label = model.label || "";
+      button.setAttribute("aria-label", `Swap in ${model.label || model.name}`);
+      button.onclick = () => begin(model.name);
+      row.append(words, button);
+      return row;
+    });
+    byId("models").replaceChildren(...rows);
+  }
+
+  function past(reports) {
+    const rows = reports.slice(-20).reverse().map((report) => {
+      const row = made("li");
+      const when = new Date(report.began_unix_s * 1000).toLocaleTimeString();
+      row.value = report.number;
+      row.append(made("b", report.verdict, WORDS[report.verdict]), made("span", `${report.old} → ${report.new}, ${when}`));
+      const failed = report.checks.find((check) => !check.passed && !check.forced);
+      if (failed) row.append(made("span", `${failed.name}: ${failed.figure}`));
+      return row;
+    });
+    byId("history").replaceChildren(...rows);
+    byId("history-box").hidden = rows.length === 0;
+    // Where every swap was refused there is nothing to go back to.
+    byId("revert").dataset.none = reports.some((report) => ["accepted", "went back"].includes(report.verdict)) ? "" : "1";
+  }
+
+  // Figures are long: a check is told in a line, and in full when it is opened or when it failed.
+  function draw(progress) {
+    byId("trial").hidden = false;
+    byId("trial-title").textContent = `${progress.old} → ${progress.new}`;
+    const rows = progress.checks.map((check) => {
+      const row = made("li", "", check.passed ? "passed" : check.forced ? "forced" : "failed");
+      const words = made("div");
+      words.append(made("b", check.name), made("span", check.figure));
+      if (!check.passed) words.append(made("span", `${check.forced ? "forced; " : ""}expected: ${check.limit}`, "limit"));
+      row.append(words);
+      row.title = `expected: ${check.limit}`;
+      row.setAttribute("aria-label", `${check.name} ${check.passed ? "passed" : "failed"}: ${check.figure}`);
+      return row;
+    });
+    const report = progress.report;
+    if (!report && progress.doing) {
+      const row = made("li", "", "doing");
+      row.append(made("div", progress.doing));
+      rows.push(row);
+    }
+    byId("checks").replaceChildren(...rows);
+    const end = byId("trial-end");
+    end.className = report ? WORDS[report.verdict] : "";
+    const words = report ? `${report.verdict}: ${report.serves} serves` : "";
+    const since = report && report.first_frame !== null && WORDS[report.verdict] === "good" ? ` since frame ${report.first_frame}` : "";
+    if (end.textContent !== words + since) end.textContent = words + since;
+  }
+
+  async function follow() {
+    if (asking) return;
+    asking = true;
+    try {
+      const progress = await ask("progress");
+      draw(progress);
+      if (progress.report) past((await ask("history")).reports);
+    } catch (error) {
+      toast(`That did not work: ${error.message}`);
+    } finally {
+      asking = false;
+      enable();
+    }
+  }
+
+  function enable() {
+    for (const button of byId("models").querySelectorAll("button")) {
+      const own = button.dataset.label === serving;
+      button.disabled = busy() || own;
+      button.textContent = own ? "Serving" : "Swap";
+    }
+    byId("stop-swap").hidden = !busy();
+    byId("revert").hidden = busy();
+    byId("revert").disabled = byId("revert").dataset.none !== "";
+  }
+
+  function gates() {
+    const asked = { dry_run: byId("gate-dry").checked };
+    for (const [id, name] of [["gate-budget", "budget_ms"], ["gate-shadow", "shadow_frames"], ["gate-watch", "watch_s"]]) {
+      if (!byId(id).checkValidity()) throw new Error(`${byId(id).labels[0].textContent.trim()}: expected a number`);
+      if (byId(id).value !== "") asked[name] = Number(byId(id).value);
+    }
+    return asked;
+  }
+
+  async function begin(model) {
+    try {
+      draw(await ask("swap", { model, gates: gates() }));
+      byId("trial").scrollIntoView({ block: "start", behavior: "smooth" });
+    } catch (error) {
+      toast(error.message);
+    }
+  }
+
+  async function back() {
+    byId("revert").disabled = byId("stop-swap").disabled = true;
+    try {
+      await ask("revert");
+    } catch (error) {
+      toast(error.message);
+    }
+    byId("stop-swap").disabled = false;
+    await follow();
+  }
+
+  document.addEventListener("figures", ({ detail: now }) => {
+    byId("model").hidden = !now.swap;
+    if (!now.swap) return;
+    told = now.swap;
+    byId("model").toggleAttribute("data-busy", busy());
+    if (serving !== now.model) {
+      serving = now.model;
+      byId("serves").textContent = serving;
+      if (open()) enable();
+    }
+    const state = `${told.number} ${told.checks} ${told.doing} ${told.decided}`;
+    if (state !== seen && told.number && open()) follow();
+    seen = open() ? state : "";
+  });
+
+  byId("model").onclick = () => (open() ? hide() : show());
+  byId("swap-close").onclick = hide;
+  byId("revert").onclick = byId("stop-swap").onclick = back;
+
+  // Before page.js, for which Escape means quit.
+  document.addEventListener(
+    "keydown",
+    (event) => {
+      if (event.ctrlKey || event.metaKey || event.altKey) return;
+      if (event.key === "Escape" && open()) {
+        event.preventDefault();
+        hide();
+      } else if (event.key.toLowerCase() === "m" && !byId("model").hidden && !event.target.closest?.("input")) {
+        event.preventDefault();
+        if (!event.repeat) byId("model").click();
+      }
+    },
+    true,
+  );
+}
