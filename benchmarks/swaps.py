@@ -132,13 +132,13 @@ def make_models(model: str, folder: Path) -> float:
     stored = find_model(model)
     first = folder / "first"
     shutil.copytree(stored.path.parent, first)
-    changed(first, folder / "second", "2", 0.02)
+    changed(first, folder / "second", "second", 0.02)
     frames = scene_frames(40, 15)
     # Between no harm and all boxes lost lies little: halve the way to where half of them are.
     low, high, worse, share, regressed_at = 0.0, 1.0, 0.5, 1.0, folder / "regressed"
     for _ in range(12):
         worse = (low + high) / 2
-        share = found_again(first, changed(first, regressed_at, "3", worse), frames)
+        share = found_again(first, changed(first, regressed_at, "regressed", worse), frames)
         if 0.45 <= share <= 0.55:
             break
         low, high = (worse, high) if share > 0.5 else (low, worse)
@@ -483,7 +483,7 @@ def regressed(models: Models) -> dict[str, Any]:
         plain = pipeline.swap(models.regressed)
         forced = replace(Gates(), force=frozenset({"shadow"}), watch_s=10)
         times: list[float] = []
-        stop = pipeline.observe(lambda r: times.append(time.monotonic()) if r.model.endswith("@3") else None)
+        stop = pipeline.observe(lambda r: times.append(time.monotonic()) if r.model.endswith("@regressed") else None)
         again = pipeline.swap(models.regressed, forced)
         stop()
         served_s = times[-1] - times[0] if times else 0.0

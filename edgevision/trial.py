@@ -22,7 +22,7 @@ from edgevision.swap_report import Check, Progress, SwapReport, Verdict
 
 _log = logging.getLogger(__name__)
 
-_REST = 1.0
+_REST = 1.5
 """After each run of the new model, so many times as long the loop has both cores: on two cores full speed beside it
 would take a third of the loop's frames."""
 _LONGEST_REST_S = 1.0
