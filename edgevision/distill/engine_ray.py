@@ -28,6 +28,7 @@ import psutil
 from edgevision.cores import usable_cores
 from edgevision.distill.label_settings import LabelSettings
 from edgevision.distill.labeller import Labeller, Labelling, Task, label_task
+from edgevision.distill.ray_process import from_a_process
 from edgevision.distill.teachers import TeacherSpec
 from edgevision.errors import EdgeVisionError, MissingExtra, UsageError
 
@@ -64,6 +65,17 @@ def label_on_ray(
     """
     if importlib.util.find_spec("ray") is None or importlib.util.find_spec("pyarrow") is None:
         raise MissingExtra("ray", "ray", "--engine ray")
+    yield from from_a_process(tasks, (teachers, settings, workers, address))
+
+
+def label_here_on_ray(
+    tasks: Iterable[Task],
+    teachers: tuple[TeacherSpec, ...],
+    settings: LabelSettings,
+    workers: int | None,
+    address: str | None,
+) -> Iterator[tuple[Task, Labelling]]:
+    """The same, connected to Ray from this very process, which must do nothing else afterwards."""
     given = tuple(_for_anywhere(t) for t in teachers)
     with _cluster(workers or usable_cores(), address) as cores:
         left = iter(tasks)
