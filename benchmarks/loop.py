@@ -213,7 +213,7 @@ def main() -> None:
     keep_freed_memory()
     report: dict[str, object] = {
         "machine": machine(),
-        "settings": vars(options) | {"clip": None, "out": None},
+        "settings": vars(options) | {"clip": None, "out": None, "model": [Path(m).name for m in models]},
     }
     with tempfile.TemporaryDirectory() as scratch:
         clip = options.clip or Path(scratch) / "scene.mp4"

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from edgevision.bench.compare import CONDITIONS, compare
-from edgevision.bench.run import BenchRun, Sample, Series, read_run, write_run
+from edgevision.bench.run import BenchRun, Sample, Series
+from edgevision.bench.run_file import read_run, write_run
 from edgevision.bench.summary import best_loop, figures, speed_ratio
 from edgevision.bench.words import remarks, sentences
 from edgevision.errors import EdgeVisionError, UsageError

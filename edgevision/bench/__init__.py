@@ -18,7 +18,8 @@ from edgevision.bench.compare import Comparison, compare
 from edgevision.bench.glass import measure_glass
 from edgevision.bench.measure import Bench, bench
 from edgevision.bench.report import write_report
-from edgevision.bench.run import BenchRun, Settings, read_run, write_run
+from edgevision.bench.run import BenchRun, Settings
+from edgevision.bench.run_file import read_run, write_run
 from edgevision.bench.statistics import Estimate
 from edgevision.bench.subject import Wanted
 from edgevision.bench.summary import Figures, figures

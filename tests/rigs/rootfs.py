@@ -71,7 +71,7 @@ class Rootfs:
     def run(self, command: str, limit_s: float, network: bool = False) -> tuple[int, str]:
         """A shell command inside; its exit code and what it said.
 
-        There is no /sys: with that of another processor onnxruntime crashes. The working tree is /work/repo, read-only,
+        There is no /sys: with that of another processor onnxruntime crashes. The working tree is /repo, read-only,
         with ../shared beside it where there is one; what is written to /report stays in the cache, as does the log.
         """
         (self.folder / "report").mkdir(exist_ok=True)
@@ -97,7 +97,7 @@ class Rootfs:
             lines += [f"mkdir -p {place}", f"mount {kind} {shlex.quote(source)} {place}"]
             if how == "ro":
                 lines.append(f"mount -o remount,ro,bind {place}")
-        inner = f"cd /work/repo && {command}"
+        inner = f"cd /repo && {command}"
         lines.append(f"exec chroot {shlex.quote(str(self.root))} /bin/sh -c {shlex.quote(inner)}")
         variables = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "HTTP", "http"))}
         variables |= {"PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "HOME": "/root", "LANG": "C.UTF-8"}
