@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, help="data folder of another run, to train on in place of labelling")
     parser.add_argument("--out", type=Path, help="by default models/PRODUCT")
     parser.add_argument("--checkpoint", type=Path, help="export this one and train nothing")
-    parser.add_argument("--init", default="", help="a run of ours to begin from")
+    parser.add_argument("--init", default="", help="what to begin from: a run of ours, or a model of ours such as models/person")
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--workers", type=int, default=usual_workers())

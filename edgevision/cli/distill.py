@@ -39,7 +39,7 @@ _Epochs = Annotated[int | None, typer.Option(min=1, help="The recipe in so many 
 _Side = Annotated[int | None, typer.Option(min=32, help="Input side in px, a multiple of 32.")]
 _Workers = Annotated[int | None, typer.Option(min=0, help="Processes that make samples; by default one a core.")]
 _Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. By default a GPU where there is one.")]
-_Init = Annotated[str | None, typer.Option(help="A run or checkpoint of ours to begin from.")]
+_Init = Annotated[str | None, typer.Option(help="Begin from a run, its checkpoint, or a model of ours: person.")]
 _Soft = Annotated[str | None, typer.Option(help="boxes, scores or dense: overrules the recipe's soft targets.")]
 
 

@@ -67,46 +67,87 @@ def assign(
     Gives class targets (B, A, C) in 0-1, the label index of each cell (B, A), and how much its class loss counts
     (B, A): not at all in a region of weight 0, and with ``soft`` less where the teacher was in doubt.
     """
-    cells, classes = probabilities.shape[1:]
-    labels = truth[..., 0].long()
-    valid = (labels >= 0) & (truth[..., 5] > 0)
-    corners = truth[..., 1:5]
+    (images, cells, classes), most = probabilities.shape, truth.shape[1]
+    kind, corners, weight = truth[..., 0].long().flatten(), truth[..., 1:5].reshape(-1, 4), truth[..., 5].flatten()
+    known = kind >= 0
+    teaches = known & (weight > 0)
     # A label smaller than a cell may hold no centre at all: give it the room of one cell.
-    middle = (corners[..., :2] + corners[..., 2:]) / 2
-    half = (corners[..., 2:] - corners[..., :2]) / 2
-    offset = (centres[None, None] - middle[:, :, None]).abs()
-    room = torch.maximum(half[:, :, None], 0.75 * strides.view(1, 1, -1, 1) * (strides.view(1, 1, -1, 1) <= 8))
-    inside = (offset < room).all(-1) & valid[..., None]
-    # IoU of the few pairs that can match, instead of all: nine tenths of the pairs are padding or far apart.
-    image, which, cell = inside.nonzero(as_tuple=True)
-    iou = torch.zeros(inside.shape, dtype=boxes.dtype, device=boxes.device)
-    near = pair_iou(corners[image, which], boxes[image, cell]).clamp(min=0)
-    iou[image, which, cell] = near
-    score = probabilities[image, cell, labels[image, which]]
-    metric = torch.zeros_like(iou)
-    metric[image, which, cell] = score.pow(SCORE_EXPONENT) * near.pow(IOU_EXPONENT)
-    top = metric.topk(min(TOP_CELLS, cells), dim=-1)
-    chosen = torch.zeros_like(metric, dtype=torch.bool).scatter_(-1, top.indices, top.values > 1e-9)
+    label, cell = _cells_within(corners, teaches, centres, strides, least_cells=0.75)
+    at = label // most * cells + cell
+    iou = pair_iou(corners[label], boxes.reshape(-1, 4)[at]).clamp(min=0)
+    score = probabilities.reshape(-1, classes)[at, kind[label]]
+    metric = score.pow(SCORE_EXPONENT) * iou.pow(IOU_EXPONENT)
+    chosen = _best_of_each(label, metric, TOP_CELLS) & (metric > 1e-9)
+    label, at, iou, metric = label[chosen], at[chosen], iou[chosen], metric[chosen]
     # A cell between two labels goes to the one it overlaps more.
-    best = (iou * chosen).argmax(1)
-    positive = chosen.any(1)
-    only = F.one_hot(best, truth.shape[1]).transpose(1, 2).bool() & chosen
-    metric = metric * only
-    strongest = metric.amax(-1, keepdim=True)
-    top_iou = (iou * only).amax(-1, keepdim=True)
-    quality = (metric * top_iou / (strongest + 1e-9)).amax(1)
-    weight = truth[..., 5].gather(1, best)
-    cell_class = labels.gather(1, best).clamp(min=0)
-    targets = F.one_hot(cell_class, classes) * (quality * weight * positive)[..., None]
-    covered = (offset < half[:, :, None]).all(-1)
-    ignored = ((labels >= 0) & (truth[..., 5] <= 0))[..., None] & covered
-    counts = (positive | ~ignored.any(1)).to(targets.dtype)
+    won = _best_of_each(at, iou, 1)
+    label, at, iou, metric = label[won], at[won], iou[won], metric[won]
+    strongest, top_iou = (_most_of_each(values, label, len(kind)) for values in (metric, iou))
+    quality = metric * top_iou[label] / (strongest[label] + 1e-9)
+    targets = probabilities.new_zeros((images * cells, classes))
+    targets[at, kind[label]] = (quality * weight[label]).to(targets.dtype)
+    owner = torch.full((images * cells,), -1, dtype=torch.long, device=truth.device)
+    owner[at] = label % most
+
+    def covered(by: Tensor) -> Tensor:
+        inside, cell = _cells_within(corners, by, centres, strides)
+        flat = torch.zeros(images * cells, dtype=torch.bool, device=truth.device)
+        flat[inside // most * cells + cell] = True
+        return flat
+
+    counts = ((owner >= 0) | ~covered(known & ~teaches)).to(targets.dtype)
     if soft is not None:
-        certain = (valid & (truth[..., 5] >= soft.sure))[..., None] & covered
-        unsure = (valid & (truth[..., 5] < soft.sure))[..., None] & covered
+        certain, unsure = covered(teaches & (weight >= soft.sure)), covered(teaches & (weight < soft.sure))
         # Where an object is certain, what else the teacher thought to see there takes nothing away.
-        counts = torch.where(unsure.any(1) & ~certain.any(1), counts * soft.doubt_weight, counts)
-    return targets, torch.where(positive, best, -1), counts
+        counts = torch.where(unsure & ~certain, counts * soft.doubt_weight, counts)
+    return targets.view(images, cells, classes), owner.view(images, cells), counts.view(images, cells)
+
+
+def _cells_within(
+    corners: Tensor, wanted: Tensor, centres: Tensor, strides: Tensor, least_cells: float = 0.0
+) -> tuple[Tensor, Tensor]:
+    """Pairs (label, cell) of the ``wanted`` labels (L,) and the cells whose centres lie in them, xyxy (L, 4).
+
+    At stride 8 and below a label reaches at least ``least_cells`` strides from its middle. Cells that a label covers
+    are found by counting, level by level: comparing all cells with all labels cost a third of a training step.
+    """
+    labels = wanted.nonzero(as_tuple=True)[0]
+    middle = (corners[labels, :2] + corners[labels, 2:]) / 2
+    half = (corners[labels, 2:] - corners[labels, :2]) / 2
+    pairs: list[tuple[Tensor, Tensor]] = []
+    begin = 0
+    levels = strides.flatten().unique_consecutive(return_counts=True)
+    for stride, count in zip(*(v.tolist() for v in levels), strict=True):
+        columns = int((centres[begin : begin + count, 1] == centres[begin, 1]).sum())
+        room = half.clamp(min=least_cells * stride) if stride <= 8 else half
+        # Centres are at (k + 0.5) strides; those strictly within the room.
+        first = ((middle - room) / stride - 0.5).floor().long() + 1
+        last = ((middle + room) / stride - 0.5).ceil().long() - 1
+        most = torch.tensor([columns - 1, count // columns - 1], device=corners.device)
+        first, last = first.clamp(min=0), torch.minimum(last, most)
+        wide, tall = (last - first + 1).clamp(min=0).unbind(-1)
+        held = wide * tall
+        row = torch.repeat_interleave(torch.arange(len(labels), device=corners.device), held)
+        k = torch.arange(len(row), device=corners.device) - (held.cumsum(0) - held)[row]
+        x, y = first[row, 0] + k % wide[row], first[row, 1] + k // wide[row]
+        pairs.append((labels[row], begin + y * columns + x))
+        begin += int(count)
+    return torch.cat([label for label, _ in pairs]), torch.cat([cell for _, cell in pairs])
+
+
+def _best_of_each(group: Tensor, values: Tensor, most: int) -> Tensor:
+    """Which of ``values`` (P,) are among the ``most`` greatest of their ``group`` (P,); of equals the earlier."""
+    order = values.argsort(descending=True, stable=True)
+    order = order[group[order].argsort(stable=True)]
+    sorted_group = group[order]
+    begins = torch.searchsorted(sorted_group, sorted_group)
+    within = torch.arange(len(order), device=group.device) - begins < most
+    return torch.zeros_like(within).scatter_(0, order, within)
+
+
+def _most_of_each(values: Tensor, group: Tensor, groups: int) -> Tensor:
+    """The greatest of ``values`` (P,) of each group (groups,); 0 where it has none."""
+    return values.new_zeros(groups).scatter_reduce_(0, group, values, "amax")
 
 
 def detection_loss(

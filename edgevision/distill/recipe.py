@@ -116,7 +116,8 @@ class Recipe(_Section):
     classes: tuple[str, ...] = ()
     """Which of the data's classes, in this order; empty for all."""
     init: str = ""
-    """A checkpoint or run of our own to begin from: weights whose shapes match are taken over."""
+    """What to begin from: a checkpoint or run of our own, or the name or path of a model that `distill export` made,
+    such as ``person``. Weights whose shapes match are taken over."""
     batch: Count = 32
     seed: int = 1
     validate_every: Count = 3

@@ -14,7 +14,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,8 @@ from edgevision.errors import UsageError
 Tell = Callable[[int, int, int, dict[str, Any] | None], None]
 """Told (epoch, step, steps of an epoch, the epoch's log row at its end) by the leading process."""
 Batch = tuple[Tensor, Tensor]
+FITTED_TO = 128
+"""Pictures that batch norms are fitted to where a run begins from an exported model."""
 
 
 class Average:
@@ -96,7 +98,7 @@ class Training:
         shape = StudentShape(len(self.classes), net.widths, tuple(net.depths), net.neck_width)  # type: ignore[arg-type]
         student = Student(shape)
         if recipe.init and not (run / LAST).exists():
-            take_over(student, Path(recipe.init))
+            take_over(student, recipe.init, self._first_pictures)
         self.student = student.to(place.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.student, recipe.schedule.average_decay)
         decayed = [p for p in self.student.parameters() if p.ndim > 1]
@@ -109,6 +111,17 @@ class Training:
         self.teacher: nn.Module | None = None
         if recipe.soft.targets == "dense":
             self.teacher = load_dense_teacher(recipe.soft, len(self.classes)).to(place.device)
+
+    def _first_pictures(self) -> Iterator[Tensor]:
+        """A few batches as the first epoch has them, (B, 3, H, W) of 0-1."""
+        phase = self.recipe.phase(0)
+        pictures = TrainingPictures(
+            self.store, (phase.side_px,) * 2, phase.mosaic, self.recipe.augmentation, self.recipe.seed, 0
+        )
+        chosen = np.linspace(0, len(self.store) - 1, min(FITTED_TO, len(self.store)), dtype=np.int64).tolist()
+        for at in range(0, len(chosen), self.recipe.batch):
+            images, _ = collate([pictures[i] for i in chosen[at : at + self.recipe.batch]])
+            yield images.float() / 255
 
     def _go_on(self, shape: StudentShape) -> int:
         """Take up the last checkpoint, where there is one; the epoch to begin with."""

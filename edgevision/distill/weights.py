@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from edgevision.distill.student import Student, StudentShape
-from edgevision.errors import UsageError
+from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
 
 LAST = "last.pt"
 
@@ -50,9 +52,27 @@ def load_student(place: Path) -> Student:
     return student.eval()
 
 
-def take_over(student: Student, place: Path) -> tuple[int, int]:
-    """Begin from another run's averaged weights where name and shape match; (taken over, of how many)."""
-    theirs = read_checkpoint(place)["average"]
+def take_over(student: Student, place: str, pictures: Callable[[], Iterable[Tensor]]) -> tuple[int, int]:
+    """Begin from other weights of ours where name and shape match; (taken over, of how many).
+
+    ``place`` is a run, its checkpoint, or a model that `distill export` made: its name, folder or file. ``pictures``
+    gives a few training batches (B, 3, H, W) of 0-1, which an exported model's batch norms are fitted to.
+    Raises `UsageError`.
+    """
+    path = Path(place)
+    if path.suffix == ".pt" or (path / LAST).exists():
+        theirs = read_checkpoint(path)["average"]
+    else:
+        from edgevision.distill.unfold import read_exported, unfold
+        from edgevision.store import find_model
+
+        try:
+            found = find_model(place).path
+        except (ModelNotFound, ModelInvalid) as exc:
+            raise UsageError(
+                f"init: expected a run or checkpoint of our trainer, or a model that `distill export` made: {exc}"
+            ) from exc
+        theirs = unfold(read_exported(found), pictures()).state_dict()
     mine = student.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
     if not fitting:
