@@ -70,15 +70,17 @@ class Product:
     """Frames of the built-in scene too, so that the demo is detected; no part of any figure of accuracy."""
     data: tuple[str, ...] = ()
     score: float = 0.3
+    twin: bool = False
+    """Whether the float network is a model too, NAME-float, so that anyone can see what int8 gains and costs."""
 
 
 PERSON = Product(
     "person", "person", "person", "picodet_s_416", "picodet_s_416 (PaddleDetection, Apache-2.0)",
-    ("unlabelled", "face/images/train"), True, PERSON_DATA,
+    ("unlabelled", "face/images/train"), True, PERSON_DATA, twin=True,
 )  # fmt: skip
 PRODUCTS = {
     "person": PERSON,
-    "person-tiny": replace(PERSON, recipe="person-tiny"),
+    "person-tiny": replace(PERSON, recipe="person-tiny", twin=False),
     "face": Product(
         "face", "face", "face", "yunet_n_320_320", "yunet_n_320_320 (ShiqiYu, libfacedetection.train)",
         ("unlabelled",), False, (PERSON_DATA[3], PERSON_DATA[4]),
@@ -98,11 +100,14 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, help="data folder of another run, to train on in place of labelling")
     parser.add_argument("--out", type=Path, help="by default models/PRODUCT")
     parser.add_argument("--checkpoint", type=Path, help="export this one and train nothing")
-    parser.add_argument("--init", default="", help="what to begin from: a run of ours, or a model of ours such as models/person")
+    parser.add_argument(
+        "--init", default="", help="what to begin from: a run or a model of ours, in place of the recipe's own"
+    )
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--workers", type=int, default=usual_workers())
     parser.add_argument("--model-version", default="1")
+    parser.add_argument("--note", action="append", default=[], help="a line for the card; repeat it")
     options = parser.parse_args()
     product = PRODUCTS[options.product]
     # A store of the run's own: a rebuild must not depend on what a user has added.
@@ -130,19 +135,24 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
                 parts, recipe, run, validation=options.data / product.labelled, resume=run.exists(),
                 workers=options.workers, threads=options.threads, say=show.say, progress=tell,
             )  # fmt: skip
-    wish = Wish(
-        options.product, options.model_version, "Apache-2.0", product.score, product.teacher_words,
-        f"scripts/rebuild_model.py {options.product}", product.data, pictures="scene", replace=True,
-    )  # fmt: skip
-    classes = [c.strip() for c in product.prompts.split(";")]
-    shipped = export_any(
-        run, options.out or Path("models") / options.product, wish, int8=True, classes=classes,
-        calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
-        data=options.data / product.labelled, say=show.say,
-    )  # fmt: skip
-    figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
-    size = (shipped.folder / "model.onnx").stat().st_size / 1e6
-    print(f"{shipped.manifest.label}: AP50 {figure}, {shipped.ms:.1f} ms, {size:.2f} MB, in {shipped.folder}")
+    out = options.out or Path("models") / options.product
+    kinds = [(options.product, out, True)]
+    if product.twin:
+        kinds.append((f"{options.product}-float", out.with_name(f"{out.name}-float"), False))
+    for name, target, int8 in kinds:
+        wish = Wish(
+            name, options.model_version, "Apache-2.0", product.score, product.teacher_words,
+            f"scripts/rebuild_model.py {options.product}", product.data, tuple(options.note), pictures="scene",
+            replace=True,
+        )  # fmt: skip
+        shipped = export_any(
+            run, target, wish, int8=int8, half=not int8, classes=[c.strip() for c in product.prompts.split(";")],
+            calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
+            data=options.data / product.labelled, say=show.say,
+        )  # fmt: skip
+        figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
+        size = (shipped.folder / "model.onnx").stat().st_size / 1e6
+        print(f"{shipped.manifest.label}: AP50 {figure}, {shipped.ms:.1f} ms, {size:.2f} MB, in {shipped.folder}")
 
 
 def make_labels(options: argparse.Namespace, product: Product, labels: Path) -> None:

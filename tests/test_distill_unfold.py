@@ -18,6 +18,7 @@ from edgevision.distill import export, loss, unfold, weights  # noqa: E402
 from edgevision.distill.recipe import Soft  # noqa: E402
 from edgevision.distill.student import Student, StudentShape, cell_centres  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
+from edgevision.session import Session  # noqa: E402
 from tests.making import blob_model  # noqa: E402
 
 SMALL = StudentShape(2, (8, 16, 16, 24), (0, 1, 1, 1), 16)
@@ -42,16 +43,26 @@ def student():
 def exported(student, tmp_path_factory):
     """The student as a float and as an int8 file, as `distill export` writes them."""
     folder = tmp_path_factory.mktemp("exported")
-    paths = {"float": folder / "float.onnx", "int8": folder / "int8.onnx"}
+    paths = {kind: folder / f"{kind}.onnx" for kind in ("float", "int8", "half")}
     export.export_float(student, SIDE, paths["float"])
     rng = np.random.default_rng(0)
     export.quantise(paths["float"], paths["int8"], (rng.random((1, 3, SIDE, SIDE), np.float32) for _ in range(8)))
+    paths["half"].write_bytes(paths["float"].read_bytes())
     for path in paths.values():
         export.put_front_in_graph(path, {"names": "{0: 'a', 1: 'b'}"})
+    export.halve_weights(paths["half"])
     return paths
 
 
-@pytest.mark.parametrize(("kind", "apart"), [("float", 1e-3), ("int8", 0.1)])
+def test_halved_weights_are_half_the_file_and_the_same_network(exported):
+    assert exported["half"].stat().st_size < 0.65 * exported["float"].stat().st_size
+    pixels = np.random.default_rng(0).integers(0, 256, (1, SIDE, SIDE, 3), np.uint8)
+    whole, half = (Session(exported[kind].read_bytes(), kind).run(pixels)[0] for kind in ("float", "half"))
+    np.testing.assert_allclose(half[0, :4], whole[0, :4], atol=0.3)
+    np.testing.assert_allclose(half[0, 4:], whole[0, 4:], atol=0.01)
+
+
+@pytest.mark.parametrize(("kind", "apart"), [("float", 1e-3), ("half", 0.01), ("int8", 0.1)])
 def test_an_unfolded_file_is_the_network_again(student, exported, kind, apart):
     read = unfold.read_exported(exported[kind])
     assert read.shape == SMALL

@@ -207,6 +207,9 @@ def export(
     run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
     name: Annotated[str, typer.Option(help="What the model is to be called.")],
     int8: Annotated[bool, typer.Option("--int8", help="Quantise: several times as fast on a CPU.")] = False,
+    half: Annotated[
+        bool, typer.Option("--half", help="Keep a float model's weights in 16 bits: half the file, the same time.")
+    ] = False,
     calibrate: Annotated[
         Path | None, typer.Option(help="Pictures that int8's ranges are taken from; by default the run's own.")
     ] = None,
@@ -233,6 +236,8 @@ def export(
     from edgevision.errors import UsageError
     from edgevision.store import user_models_folder
 
+    if int8 and half:
+        raise UsageError("--int8 --half: expected one of them: int8 weights are smaller than 16 bits already")
     if pictures not in ("data", "scene", "none"):
         raise UsageError(f"--pictures: expected data, scene or none, got {pictures!r}")
     wish = Wish(
@@ -250,6 +255,7 @@ def export(
         out or user_models_folder() / name,
         wish,
         int8=int8,
+        half=half,
         calibrate=calibrate,
         data=data,
         classes=_names(classes),

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edgevision.distill.augment import single
 from edgevision.distill.dataset import PictureStore
 from edgevision.distill.evaluate import of_part
-from edgevision.distill.export import export_float, put_front_in_graph, quantise
+from edgevision.distill.export import export_float, halve_weights, put_front_in_graph, quantise
 from edgevision.distill.formats import LabelledData, Picture, read_data, short_name
 from edgevision.distill.picture_labels import Box, PictureLabels
 from edgevision.distill.product import Shipped, Wish, manifest_for, ship
@@ -33,6 +33,7 @@ def export_run(
     wish: Wish,
     *,
     int8: bool = False,
+    half: bool = False,
     calibrate: Path | None = None,
     data: Path | None = None,
     classes: Sequence[str] | None = None,
@@ -42,8 +43,9 @@ def export_run(
     """Export a run (or a checkpoint) to the folder ``target``.
 
     ``data`` is what it is measured on, by default the run's own validation pictures; ``calibrate`` gives the pictures
-    that int8's ranges are taken from, by default the run's training pictures. ``classes`` and ``side_px`` are needed
-    for a checkpoint that does not say them. Raises `UsageError`, and `EdgeVisionError` for an int8 that loses too much.
+    that int8's ranges are taken from, by default the run's training pictures. ``half`` keeps a float graph's weights
+    in 16 bits. ``classes`` and ``side_px`` are needed for a checkpoint that does not say them.
+    Raises `UsageError`, and `EdgeVisionError` for an int8 that loses too much.
     """
     state = read_checkpoint(run)
     folder = checkpoint_of(run).parent
@@ -74,6 +76,8 @@ def export_run(
             graphs.append(("int8", small))
         for _, path in graphs:
             put_front_in_graph(path, metadata)
+        if half:
+            halve_weights(whole)
         return ship([(kind, path.read_bytes()) for kind, path in graphs], manifest, target, wish, held, say)
 
 

@@ -275,6 +275,7 @@ def export_any(
     wish: Wish,
     *,
     int8: bool = False,
+    half: bool = False,
     calibrate: Path | None = None,
     data: Path | None = None,
     classes: Sequence[str] | None = None,
@@ -292,5 +293,6 @@ def export_any(
     from edgevision.distill.export_run import export_run
 
     return export_run(
-        run, target, wish, int8=int8, calibrate=calibrate, data=data, classes=classes, side_px=side_px, say=say
-    )
+        run, target, wish, int8=int8, half=half, calibrate=calibrate, data=data, classes=classes, side_px=side_px,
+        say=say,
+    )  # fmt: skip

@@ -89,7 +89,8 @@ class Soft(_Section):
     """How much the class loss counts inside boxes whose score is under ``sure``."""
     sure: Share = 0.45
     teacher: str = ""
-    """``dense``: a checkpoint or run of our own trainer, larger than the student, with the same classes."""
+    """``dense``: a larger student with the same classes: its run or checkpoint, or the name or path of a model that
+    `distill export` made, such as ``person``."""
     temperature: Annotated[float, Field(gt=0)] = 2.0
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     distance_weight: Annotated[float, Field(ge=0)] = 0.5

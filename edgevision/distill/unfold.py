@@ -48,7 +48,7 @@ def read_exported(path: Path) -> Exported:
         return Exported(_shape(weights, len(classes)), classes, weights)
     except Exception as exc:  # onnx and protobuf each raise their own
         raise UsageError(
-            f"init: {path}: expected a model that `edgevision distill export` made: {' '.join(str(exc).split())[:160]}"
+            f"{path}: expected a model that `edgevision distill export` made: {' '.join(str(exc).split())[:160]}"
         ) from exc
 
 
@@ -67,7 +67,7 @@ def _convolutions(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
         if name in stored:
             return np.asarray(stored[name], np.float32)
         node = made_by[name]
-        if node.op_type == "Identity":  # what two weights that are equal share
+        if node.op_type in ("Identity", "Cast"):  # what equal weights share; weights kept in 16 bits
             return value(node.input[0])
         if node.op_type != "DequantizeLinear":
             raise ValueError(f"{name} is no weight")
@@ -115,10 +115,10 @@ def unfold(exported: Exported, pictures: Iterable[Tensor]) -> Student:
     try:
         student.load_state_dict(state)
     except RuntimeError as exc:
-        raise UsageError(f"init: the file is not of our network: {str(exc).splitlines()[-1].strip()}") from exc
+        raise UsageError(f"the file is not of our network: {str(exc).splitlines()[-1].strip()}") from exc
     wanted = {name for name, part in student.named_modules() if isinstance(part, nn.BatchNorm2d)}
     if wanted != {f"{name}.1" for name in offsets}:
-        raise UsageError(f"init: the file has {len(offsets)} convolutions, the network {len(wanted)}")
+        raise UsageError(f"the file has {len(offsets)} convolutions, the network {len(wanted)}")
     batch = torch.cat(list(pictures)).contiguous(memory_format=torch.channels_last)
     hooks = [
         student.get_submodule(f"{name}.1").register_forward_pre_hook(_fit(student.get_submodule(f"{name}.0"), offset))

@@ -52,27 +52,32 @@ def load_student(place: Path) -> Student:
     return student.eval()
 
 
-def take_over(student: Student, place: str, pictures: Callable[[], Iterable[Tensor]]) -> tuple[int, int]:
-    """Begin from other weights of ours where name and shape match; (taken over, of how many).
+def load_any(place: str, pictures: Callable[[], Iterable[Tensor]]) -> Student:
+    """A network of ours, ready to be used: of a run, of its checkpoint, or of a model that `distill export` made (its
+    name, folder or file).
 
-    ``place`` is a run, its checkpoint, or a model that `distill export` made: its name, folder or file. ``pictures``
-    gives a few training batches (B, 3, H, W) of 0-1, which an exported model's batch norms are fitted to.
+    ``pictures`` gives a few training batches (B, 3, H, W) of 0-1, which an exported model's batch norms are fitted to.
     Raises `UsageError`.
     """
-    path = Path(place)
+    path = Path(place).expanduser()
     if path.suffix == ".pt" or (path / LAST).exists():
-        theirs = read_checkpoint(path)["average"]
-    else:
-        from edgevision.distill.unfold import read_exported, unfold
-        from edgevision.store import find_model
+        return load_student(path)
+    from edgevision.distill.unfold import read_exported, unfold
+    from edgevision.store import find_model
 
-        try:
-            found = find_model(place).path
-        except (ModelNotFound, ModelInvalid) as exc:
-            raise UsageError(
-                f"init: expected a run or checkpoint of our trainer, or a model that `distill export` made: {exc}"
-            ) from exc
-        theirs = unfold(read_exported(found), pictures()).state_dict()
+    try:
+        found = find_model(place).path
+    except (ModelNotFound, ModelInvalid) as exc:
+        raise UsageError(
+            f"{place}: expected a run or checkpoint of our trainer, or a model that `distill export` made: {exc}"
+        ) from exc
+    return unfold(read_exported(found), pictures())
+
+
+def take_over(student: Student, place: str, pictures: Callable[[], Iterable[Tensor]]) -> tuple[int, int]:
+    """Begin from other weights of ours, as `load_any` takes them, where name and shape match; (taken over, of how
+    many). Raises `UsageError`."""
+    theirs = load_any(place, pictures).state_dict()
     mine = student.state_dict()
     fitting = {k: v for k, v in theirs.items() if k in mine and mine[k].shape == v.shape}
     if not fitting:
