@@ -1,6 +1,7 @@
 """Rebuild a bundled model by the teaching line: label, train, quantise, measure, and write its folder and card.
 
-    python scripts/rebuild_model.py person --data ../shared/data --weights ../shared/weights --run ../runs/person
+    python scripts/rebuild_model.py person --data ../shared/data --weights ../shared/weights --videos ../shared/videos \
+        --run ../runs/person
 
 The products are person, person-tiny, face and hardhat. What is done in ``--run`` is not done again, and what was
 stopped goes on: call it once more. Two models may share a data folder (``--labels ../runs/person/data``). Training
@@ -20,8 +21,10 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from edgevision.capture import open_source
 from edgevision.capture.scene import SceneSource
 from edgevision.distill import show
+from edgevision.distill.collect import Collector, CollectSettings, collect
 from edgevision.distill.exchange import import_data
 from edgevision.distill.formats import read_data
 from edgevision.distill.label import label_folder
@@ -49,6 +52,7 @@ PERSON_DATA = (
     "COCO128 (training half) and tiny-coco: annotations CC BY 4.0, pictures under Flickr's terms of each",
     "FDDB, news photographs: published for research",
     "Human-Detection-Dataset, Mouso00; street set, LS-chen; ImageNet samples, EliSchwartz: licences not stated",
+    "frames of Intel's sample-videos: CC BY 4.0",
     "built-in scene of edgevision: Apache-2.0",
 )
 
@@ -96,6 +100,7 @@ def main() -> None:
     parser.add_argument("product", choices=PRODUCTS)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, help="folder of the teachers' .onnx files")
+    parser.add_argument("--videos", type=Path, help="folder of clips, frames of which the teacher labels too")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--labels", type=Path, help="data folder of another run, to train on in place of labelling")
     parser.add_argument("--out", type=Path, help="by default models/PRODUCT")
@@ -184,11 +189,23 @@ def make_labels(options: argparse.Namespace, product: Product, labels: Path) -> 
                 ),
             )
         )
+    if options.videos is not None:
+        frames = frames_of(options.videos, labels.parent / "clips")
+        jobs.append(("clips", lambda tell: label_folder(frames, labels / "clips", teachers, alone, progress=tell)))
     for name, job in jobs:
         with show.progress(f"labelling {name}") as tell:
             show.label_table(job(tell))  # type: ignore[arg-type]
     if product.scene and not (labels / "scene" / "labels.json").exists():
         draw_scene(labels / "scene")
+
+
+def frames_of(videos: Path, folder: Path) -> Path:
+    """Sharp and different frames of all clips, in a folder of pictures."""
+    collector = Collector(folder, CollectSettings(most=160))
+    for clip in sorted(videos.iterdir()):
+        with open_source(str(clip)) as source:
+            collect(source, clip.name, collector)
+    return folder
 
 
 def known_teacher(name: str, weights: Path | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.capture import camera_faults, v4l2
+from edgevision.capture.held import HeldCamera
 from edgevision.capture.liveness import DriverClock, Stillness
 from edgevision.errors import SourceLost, SourceNotFound, UsageError
 from edgevision.frame import Frame, SourceInfo
-from edgevision.stages import ContextManaged
 
 DEFAULT_WH_PX = (640, 480)
 DEFAULT_FPS = 30.0
@@ -69,7 +68,7 @@ def _probed_cameras() -> list[Camera]:
     return cameras
 
 
-class CameraSource(ContextManaged):
+class CameraSource(HeldCamera):
     """A live camera: ``0``, ``"0"``, ``"/dev/video0"`` or a link to one such as ``"/dev/v4l/by-id/…"``.
 
     `info` says what the camera gives, which need not be what was asked. A frame's ``captured_ns`` is the driver's own
@@ -83,15 +82,11 @@ class CameraSource(ContextManaged):
     def __init__(
         self, spec: int | str, *, width_px: int | None = None, height_px: int | None = None, fps: float | None = None
     ) -> None:
-        self._lock = threading.Lock()  # held while OpenCV is in use: releasing beside a read crashes the process
-        self._closing = threading.Event()
-        self._lost: str | None = None
-        self._waiting_since_ns: int | None = None
+        super().__init__(_device_name(spec))
         self._index = 0
         self._clock = DriverClock()
         self._stillness = Stillness()
         self._linux = sys.platform == "linux"
-        self._name = _device_name(spec)
         self.card = ""
         """The camera's own name, where the driver tells."""
         if self._linux:
@@ -123,51 +118,21 @@ class CameraSource(ContextManaged):
     def trouble(self) -> str | None:
         if self._lost is not None:
             return self._lost
-        since_ns = self._waiting_since_ns
-        waited_s = 0.0 if since_ns is None else (time.monotonic_ns() - since_ns) / 1e9
-        if waited_s > STALL_LIMIT_S:
+        if (waited_s := self._waited_s) > STALL_LIMIT_S:
             return f"no frame from {self._name} for {waited_s:.1f} s"
         if self._stillness.still_s > STILL_LIMIT_S:
             return f"the picture of {self._name} has not changed at all for {self._stillness.still_s:.0f} s: frozen?"
         return None
 
-    def read(self) -> Frame | None:
-        """The next frame, or None after `close`. Raises `SourceLost`, and again if called again."""
+    def _holds(self) -> bool:
+        return self._capture is not None
+
+    def _next(self) -> Frame:
+        assert self._capture is not None
         try:
-            with self._lock:
-                if self._closing.is_set():
-                    return None
-                if self._capture is None:
-                    raise SourceLost(self._lost or f"{self._name} is closed")
-                self._waiting_since_ns = time.monotonic_ns()
-                try:
-                    return self._next_frame(self._capture)
-                except SourceLost as exc:
-                    self._lost = str(exc)
-                    self._release()  # a device that was unplugged cannot come back while it is held
-                    if self._closing.is_set():
-                        return None
-                    raise
-                finally:
-                    self._waiting_since_ns = None
-                    self._last_read_ns = time.monotonic_ns()
+            return self._next_frame(self._capture)
         finally:
-            if self._closing.is_set():
-                self._release_if_idle()
-
-    def close(self) -> None:
-        """Let go of the camera: at once, or when the read in progress returns (within about 1 s)."""
-        self._closing.set()
-        self._release_if_idle()
-
-    def _release_if_idle(self) -> None:
-        # Whoever comes last releases: close() when no read is in progress, else the reader, who looks at _closing
-        # after it has let go of the lock.
-        if self._lock.acquire(blocking=False):
-            try:
-                self._release()
-            finally:
-                self._lock.release()
+            self._last_read_ns = time.monotonic_ns()
 
     def _release(self) -> None:
         capture, self._capture = self._capture, None

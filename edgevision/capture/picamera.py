@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 import time
 from typing import Any
 
@@ -16,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.capture.held import HeldCamera
 from edgevision.errors import EdgeVisionError, MissingExtra, SourceBroken, SourceLost, SourceNotFound, UsageError
 from edgevision.frame import Frame, SourceInfo
-from edgevision.stages import ContextManaged
 
 DEFAULT_WH_PX = (640, 480)
 DEFAULT_FPS = 30.0
@@ -50,7 +49,7 @@ class MissingSystemPackage(MissingExtra):
         EdgeVisionError.__init__(self, why)
 
 
-class PiCameraSource(ContextManaged):
+class PiCameraSource(HeldCamera):
     """A camera that libcamera drives: ``csi://0``, ``csi://1`` or its number.
 
     The camera may give another size and format than was asked: `info` says which, and every format is turned into BGR.
@@ -66,11 +65,7 @@ class PiCameraSource(ContextManaged):
         self, spec: int | str, *, width_px: int | None = None, height_px: int | None = None, fps: float | None = None
     ) -> None:
         self._number = _camera_number(spec)
-        self._name = f"csi://{self._number}"
-        self._lock = threading.Lock()
-        self._closing = threading.Event()
-        self._lost: str | None = None
-        self._waiting_since_ns: int | None = None
+        super().__init__(f"csi://{self._number}")
         self._index = 0
         self._camera: Any = _opened(_picamera2(), self._number)
         try:
@@ -90,47 +85,15 @@ class PiCameraSource(ContextManaged):
 
     @property
     def trouble(self) -> str | None:
-        since_ns = self._waiting_since_ns
-        waited_s = 0.0 if since_ns is None else (time.monotonic_ns() - since_ns) / 1e9
-        if self._lost is None and waited_s > 1.0:
+        if self._lost is None and (waited_s := self._waited_s) > 1.0:
             return f"no frame from {self._name} for {waited_s:.1f} s"
         return self._lost
 
-    def read(self) -> Frame | None:
-        """The next frame, or None after `close`. Raises `SourceLost`, and again if called again."""
-        try:
-            with self._lock:
-                if self._closing.is_set():
-                    return None
-                if self._camera is None:
-                    raise SourceLost(self._lost or f"{self._name} is closed")
-                self._waiting_since_ns = time.monotonic_ns()
-                try:
-                    return self._next_frame(max(STALL_LIMIT_S, 1.5 / (self._info.fps or DEFAULT_FPS)))
-                except SourceLost as exc:
-                    self._lost = str(exc)
-                    self._release()
-                    if self._closing.is_set():
-                        return None
-                    raise
-                finally:
-                    self._waiting_since_ns = None
-        finally:
-            if self._closing.is_set():
-                self._release_if_idle()
+    def _holds(self) -> bool:
+        return self._camera is not None
 
-    def close(self) -> None:
-        """Let go of the camera: at once, or when the read in progress returns (within about 1 s)."""
-        self._closing.set()
-        self._release_if_idle()
-
-    def _release_if_idle(self) -> None:
-        # Whoever comes last releases, as in CameraSource.
-        if self._lock.acquire(blocking=False):
-            try:
-                self._release()
-            finally:
-                self._lock.release()
+    def _next(self) -> Frame:
+        return self._next_frame(max(STALL_LIMIT_S, 1.5 / (self._info.fps or DEFAULT_FPS)))
 
     def _release(self) -> None:
         camera, self._camera = self._camera, None

@@ -76,13 +76,12 @@ class Rootfs:
         """
         (self.folder / "report").mkdir(exist_ok=True)
         mounts = [
-            ("/proc", "proc", ""),
             ("/dev", "dev", "--rbind"),
-            (str(REPO), "work/repo", "ro"),
+            (str(REPO), "repo", "ro"),
             (str(self.folder / "report"), "report", ""),
         ]
         if SHARED.exists():
-            mounts.append((str(SHARED), "work/shared", "ro"))
+            mounts.append((str(SHARED), "shared", "ro"))
         lines = ["set -e"]
         if network:
             lines.append(f"cp -L /etc/resolv.conf {self.root}/etc/resolv.conf")
@@ -97,6 +96,9 @@ class Rootfs:
             lines += [f"mkdir -p {place}", f"mount {kind} {shlex.quote(source)} {place}"]
             if how == "ro":
                 lines.append(f"mount -o remount,ro,bind {place}")
+        # Of the processes inside: with the outer one a process would find itself under another number.
+        proc = shlex.quote(str(self.root / "proc"))
+        lines += [f"mkdir -p {proc}", f"mount -t proc proc {proc}"]
         inner = f"cd /repo && {command}"
         lines.append(f"exec chroot {shlex.quote(str(self.root))} /bin/sh -c {shlex.quote(inner)}")
         variables = {k: v for k, v in os.environ.items() if k.startswith(("PIP_", "SSL_", "HTTP", "http"))}
