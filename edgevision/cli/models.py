@@ -178,12 +178,15 @@ def verify(
             mark = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
             console.print(f"golden {outcome.picture}: {mark}, {outcome.sentence}", highlight=False)
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("fed as", "boxes", "steady", "merit", "against the manifest's"):
-            table.add_column(heading, justify="left" if heading == "fed as" else "right")
-        for row in report.recipes[:8]:
+        for heading in ("fed as", "told by its", "pictures", "boxes", "steady", "merit", "against the manifest's"):
+            table.add_column(heading, justify="left" if heading in ("fed as", "told by its") else "right")
+        colours = [row for row in report.recipes if row.against == "mirrored"]
+        for row in [*colours[:6], *(row for row in report.recipes if row.against == "pieces")]:
             colour = "green" if row.is_manifest else ""
             table.add_row(
                 row.words + (" (usual for its family)" if row.is_usual else ""),
+                "mirror image" if row.against == "mirrored" else "pieces",
+                str(row.pictures),
                 str(row.boxes),
                 f"{row.steady:.0%}",
                 f"{row.merit:.2f}",
@@ -193,6 +196,8 @@ def verify(
         if report.recipes:
             console.print(table)
         console.print(report.sentence, highlight=False)
+        if report.undecided:
+            console.print(report.undecided, style="yellow", highlight=False)
     if not report.passed:
         raise typer.Exit(4)
 

@@ -1,9 +1,7 @@
 """Is a model fed as it was trained? Its own boxes tell, on pictures that nobody has labelled.
 
-A wrong channel order, scale or resize still gives boxes, but worse ones: less certain, and less *steady*: others come
-out when the picture is mirrored. A recipe's merit on a picture is what its sure boxes agree on with those of the mirror
-image, less what they do not agree on; so neither spam nor silence earns anything. Recipes are compared picture by
-picture, since pictures differ far more than recipes do.
+First the colours (channel order and scale), by what the mirrored pictures confirm; then, with the right colours, the
+resize, by what the pictures' pieces confirm (`recipe_merit` says why).
 """
 
 from __future__ import annotations
@@ -14,10 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.boxes import iou
 from edgevision.decode import standard_recipe
-from edgevision.detections import Detections
-from edgevision.detector import OnnxDetector
+from edgevision.intake.recipe_merit import Trials, Tried
 from edgevision.manifest import InputRecipe, Manifest, Resize
 from edgevision.session import Session
 
@@ -26,88 +22,96 @@ CLEAR_T = 2.5
 ALIKE_T = 1.5
 """Below it two recipes count as alike: about 1 in 7 by chance."""
 LEAST_PICTURES = 8
-_SCORE = 0.3
-"""Boxes below it say little under any recipe."""
-_LEAST_OVERLAP = 0.5
+LEAST_PLACES = 8
+"""With fewer, a t says little, however many pictures there are."""
 _RGB_MEAN, _RGB_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 _SCALES = (((0.0,) * 3, (255.0,) * 3), ((0.0,) * 3, (1.0,) * 3), (_RGB_MEAN, _RGB_STD), ((127.5,) * 3, (127.5,) * 3))
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Tried:
-    """One recipe on all pictures."""
-
-    recipe: InputRecipe
-    merits: NDArray[np.float64]
-    """(pictures,)"""
-    boxes: int
-    """Over the score that counts."""
-    steady: float
-    """Share of their scores that the mirrored pictures confirm, 0-1."""
-
-    @property
-    def merit(self) -> float:
-        """Mean over the pictures."""
-        return float(self.merits.mean())
-
-    def ahead_of(self, other: Tried) -> float:
-        """Paired t of this recipe's merits over another's: above `CLEAR_T` it is clearly better."""
-        difference = self.merits - other.merits
-        spread = float(difference.std(ddof=1)) if len(difference) > 1 else 0.0
-        if spread == 0:
-            return 0.0
-        return float(difference.mean() / (spread / np.sqrt(len(difference))))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """A manifest's recipe and its neighbours, on the same pictures."""
 
-    tried: tuple[Tried, ...]
-    """Best first."""
-    own: Tried
+    own: InputRecipe
     """The manifest's."""
-    usual: Tried
+    usual: InputRecipe
     """What the family's published weights take."""
+    colours: tuple[Tried, ...]
+    """Every scale with either channel order, at the manifest's resize, against the mirrored pictures; best first."""
+    resizes: tuple[Tried, ...]
+    """Every resize with the right colours, against the pictures' pieces; best first. Empty where pictures of another
+    shape than the input show too few places."""
+    places: int
+    """Places that the pictures show."""
+    shaped_places: int
+    """Places on pictures of another shape than the input: the others look the same however they are resized."""
+    right: InputRecipe
+    """The recipe to use: the manifest's, unless another is clearly better."""
 
     @property
-    def right(self) -> Tried:
-        """The recipe to use: the manifest's, unless another is clearly better.
+    def doubted_resize(self) -> Resize | None:
+        """The family's usual resize, where the manifest's is another and is not clearly the better one.
 
-        The family's usual recipe is likelier than any other before a picture is looked at. So it need only be likely
-        better than the manifest's, and goes before any that is not clearly better: many a pair differs by nothing that
-        pictures can show, such as on which side the padding is.
+        No proof against the manifest's: that is why it is told, and not written down.
         """
-        best = self.tried[0]
-        if best.merit <= 0:
-            return self.own
-        if best.ahead_of(self.usual) < CLEAR_T and self.usual.ahead_of(self.own) >= ALIKE_T:
-            return self.usual
-        return best if best.ahead_of(self.own) >= CLEAR_T else self.own
+        by_resize = {t.recipe.resize: t for t in self.resizes}
+        if not by_resize or self.usual.resize is self.own.resize or self.right.resize is not self.own.resize:
+            return None
+        ahead = by_resize[self.own.resize].ahead_of(by_resize[self.usual.resize])
+        return self.usual.resize if ahead < CLEAR_T else None
 
 
-def compare_recipes(session: Session, manifest: Manifest, pictures: Sequence[NDArray[np.uint8]]) -> Comparison:
-    """The manifest's recipe and its neighbours on (H, W, 3) BGR pictures, at least `LEAST_PICTURES`.
+def compare_recipes(trials: Trials, own: InputRecipe) -> Comparison:
+    """A recipe and its neighbours, on at least `LEAST_PICTURES` pictures."""
+    usual = usual_recipe(trials.session, trials.manifest)
+    colours = _try_colours(trials, own, usual)
+    right = own
+    if colours[0].merit > 0:
+        right = _choose(colours, own, usual.model_copy(update={"resize": own.resize}))
+    resizes: tuple[Tried, ...] = ()
+    shaped = len(set(trials.places[trials.shaped].tolist()))
+    if shaped >= LEAST_PLACES and colours[0].merit > 0:
+        ways = [right.model_copy(update={"resize": resize}) for resize in Resize]
+        resizes = tuple(sorted(map(trials.in_pieces, ways), key=lambda t: -t.merit))
+        right = _choose(resizes, right, right.model_copy(update={"resize": usual.resize}))
+    return Comparison(own, usual, colours, resizes, len(set(trials.places.tolist())), shaped, right)
 
-    First every scale with either channel order, then, for the best scale, every way to resize with either order.
-    """
-    own = manifest.input
-    usual = _usual(session, manifest)
-    tried: dict[InputRecipe, Tried] = {}
 
-    def try_all(recipes: Sequence[InputRecipe]) -> None:
-        for recipe in recipes:
-            if recipe not in tried:
-                tried[recipe] = _try(session, manifest, recipe, pictures)
-
+def _try_colours(trials: Trials, own: InputRecipe, usual: InputRecipe) -> tuple[Tried, ...]:
+    """Every scale with either order, best first. A quarter of the pictures is enough to be done with most of them."""
+    at_home = usual.model_copy(update={"resize": own.resize})
     scales = _scales(own, usual)
-    try_all([own, usual, *(with_scale(own, order, scale) for order in ("rgb", "bgr") for scale in scales)])
-    best = max(tried.values(), key=lambda t: t.merit).recipe
-    try_all([reordered(best, order, resize) for order in ("rgb", "bgr") for resize in Resize])
-    return Comparison(tuple(sorted(tried.values(), key=lambda t: -t.merit)), tried[own], tried[usual])
+    every = dict.fromkeys([own, at_home, *(with_scale(own, o, scale) for o in ("rgb", "bgr") for scale in scales)])
+    first = max(LEAST_PICTURES, len(trials.pictures) // 4)
+    quick = [trials.mirrored(recipe, first) for recipe in every]
+    best = max(quick, key=lambda t: t.merit)
+    enough = len(set(best.places.tolist())) >= LEAST_PLACES
+    done_with = [t for t in quick if enough and t.recipe not in (own, at_home) and best.ahead_of(t) >= CLEAR_T]
+    tried = [t if t in done_with else trials.mirrored(t.recipe) for t in quick]
+    # Of one that has dropped out, only how far behind it was is known.
+    return tuple(sorted(tried, key=lambda t: (-len(t.merits), -t.merit)))
 
 
-def _usual(session: Session, manifest: Manifest) -> InputRecipe:
+def _choose(tried: Sequence[Tried], own: InputRecipe, usual: InputRecipe) -> InputRecipe:
+    """The recipe's own, unless another is clearly better.
+
+    The family's usual recipe is likelier than any other before a picture is looked at. So it need only be likely
+    better than the manifest's, and goes before any that is not clearly better: many a pair differs by nothing that
+    pictures can show, such as on which side the padding is.
+    """
+    by_recipe = {t.recipe: t for t in tried}
+    best, mine, habit = tried[0], by_recipe[own], by_recipe[usual]
+    if len(set(mine.places.tolist())) < LEAST_PLACES:
+        # Too few to weigh one against another, but a recipe under which nothing is steadily seen is wrong anywhere.
+        if mine.merit > 0 or best.merit <= 0:
+            return own
+        return usual if habit.merit > 0 else best.recipe
+    if best.ahead_of(habit) < CLEAR_T and habit.ahead_of(mine) >= ALIKE_T:
+        return usual
+    return best.recipe if best.ahead_of(mine) >= CLEAR_T else own
+
+
+def usual_recipe(session: Session, manifest: Manifest) -> InputRecipe:
     """What the family's published weights take, in the size, layout and type that this graph has."""
     values = dict(standard_recipe(manifest.family, session.outputs, session.where))
     if manifest.input.dtype == "uint8":
@@ -149,28 +153,3 @@ def reordered(recipe: InputRecipe, order: str, resize: Resize) -> InputRecipe:
     turn = 1 if order == recipe.channel_order else -1
     values = {"channel_order": order, "resize": resize, "mean": recipe.mean[::turn], "std": recipe.std[::turn]}
     return recipe.model_copy(update=values)
-
-
-def _try(session: Session, manifest: Manifest, recipe: InputRecipe, pictures: Sequence[NDArray[np.uint8]]) -> Tried:
-    detector = OnnxDetector(manifest.model_copy(update={"input": recipe}), session, min_score=_SCORE)
-    merits, boxes, confirmed, total = [], 0, 0.0, 0.0
-    for pixels in pictures:
-        plain = detector.detect(pixels)
-        agreed = _agreed(plain, detector.detect(np.ascontiguousarray(pixels[:, ::-1])), pixels.shape[1])
-        scores = float(plain.scores.sum())
-        merits.append(2 * agreed - scores)
-        boxes, confirmed, total = boxes + len(plain), confirmed + agreed, total + scores
-    return Tried(recipe, np.array(merits), boxes, confirmed / total if total else 0.0)
-
-
-def _agreed(plain: Detections, mirrored: Detections, width_px: int) -> float:
-    """Scores of boxes that the mirrored picture confirms, each weighed by how well its box does."""
-    if len(plain) == 0 or len(mirrored) == 0:
-        return 0.0
-    back = mirrored.boxes.copy()
-    back[:, [0, 2]] = width_px - back[:, [2, 0]]
-    overlap = iou(plain.boxes, back) * (plain.class_ids[:, None] == mirrored.class_ids[None])
-    partner = overlap.argmax(1)
-    best = overlap[np.arange(len(plain)), partner]
-    scores = np.minimum(plain.scores, mirrored.scores[partner])
-    return float((scores * best)[best >= _LEAST_OVERLAP].sum())

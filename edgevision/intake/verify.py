@@ -17,12 +17,15 @@ from edgevision.detector import OnnxDetector
 from edgevision.errors import UsageError
 from edgevision.intake.golden import GoldenOutcome, check_golden, golden_name, read_picture, record_golden
 from edgevision.intake.graph_front import Made, front_into, without_front
-from edgevision.intake.recipe_check import CLEAR_T, LEAST_PICTURES, Tried, compare_recipes
-from edgevision.manifest import Manifest, manifest_text
+from edgevision.intake.recipe_check import CLEAR_T, LEAST_PICTURES, LEAST_PLACES, Comparison, compare_recipes
+from edgevision.intake.recipe_merit import Trials, Tried
+from edgevision.manifest import InputRecipe, Manifest, manifest_text
 from edgevision.session import Session, default_threads
 from edgevision.store import StoredModel, find_model, put_folder, read_graph, search_path, user_models_folder
 
 MOST_PICTURES = 64
+ENOUGH_PLACES = 32
+"""On so many, in pictures of another shape than the input, padding shows where stretching was trained."""
 _PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".webp"}
 
 
@@ -31,12 +34,17 @@ class RecipeRow:
     """One way of feeding the model, for a table."""
 
     words: str
+    against: str
+    """What its boxes were compared with: ``mirrored`` (for the colours) or ``pieces`` (for the resize)."""
+    pictures: int
     boxes: int
     steady: float
+    """Share of their scores that the mirrored pictures or the pieces confirm, 0-1."""
     merit: float
     t_ahead: float
-    """Of the manifest's recipe, paired over the pictures."""
+    """Of the row that is compared with, paired over the places that the pictures show."""
     is_manifest: bool
+    """It is compared with this one: the manifest's, or in the rows on the resize, the manifest's resize."""
     is_usual: bool
     """What the family's published weights take."""
 
@@ -56,11 +64,13 @@ class VerifyReport:
     pictures: int
     golden: tuple[GoldenOutcome, ...]
     recipes: tuple[RecipeRow, ...]
-    """Best first."""
+    """Colours, best first, then ways to resize, best first."""
     better: str | None
     """A recipe that is clearly better than the manifest's, in words."""
     fixed: bool
     sentence: str
+    undecided: str = ""
+    """What these pictures cannot tell, and which could."""
 
     @property
     def passed(self) -> bool:
@@ -75,6 +85,8 @@ class VerifyReport:
             "recipes": [
                 {
                     "recipe": r.words,
+                    "against": r.against,
+                    "pictures": r.pictures,
                     "boxes": r.boxes,
                     "steady": round(r.steady, 3),
                     "merit": round(r.merit, 3),
@@ -87,6 +99,7 @@ class VerifyReport:
             "better": self.better,
             "fixed": self.fixed,
             "sentence": self.sentence,
+            "undecided": self.undecided,
         }
 
 
@@ -110,29 +123,61 @@ def verify_model(
     golden = tuple(check_golden(detector, manifest, stored.path.parent))
     if record:
         manifest = _record(stored, manifest, graph, detector, record)
-    pictures, source = (_from_folder(images), str(images)) if images is not None else (_scene(), "the built-in scene")
+    pictures, source = (pictures_of(images), str(images)) if images is not None else (_scene(), "the built-in scene")
     bare = without_front(graph, manifest) or Made(graph, manifest)
     if bare.graph is not graph:
         session = Session(bare.graph, str(stored.path), default_threads())
-    compared = compare_recipes(session, bare.manifest, pictures)
+    compared = compare_recipes(Trials(session, bare.manifest, pictures), bare.manifest.input)
     own, right = compared.own, compared.right
-    rows = tuple(
-        RecipeRow(t.recipe.in_words, t.boxes, t.steady, t.merit, t.ahead_of(own), t is own, t is compared.usual)
-        for t in compared.tried
-    )
-    report = VerifyReport(manifest.label, len(pictures), golden, rows, None, False, "")
+    undecided = "" if own.resize is not right.resize else _undecided(compared, len(pictures))
+    report = VerifyReport(manifest.label, len(pictures), golden, _rows(compared), None, False, "", undecided)
     where = f"{len(pictures)} pictures of {source}"
-    if compared.tried[0].merit <= 0:
+    if compared.colours[0].merit <= 0:
         hint = "they may show nothing it knows, or its classes or family are wrong; give other --images"
-        return replace(report, sentence=f"no way of feeding it gives steady boxes on {where}: {hint}")
-    if right is own:
+        sentence = f"no way of feeding it gives steady boxes on {where}: {hint}"
+        return replace(report, sentence=sentence, undecided="")
+    if right == own:
         return replace(report, sentence=f"no other way of feeding it is clearly better on {where}")
-    words = right.recipe.in_words
-    found = f"on {where} it sees clearly better fed as {words} than as {own.recipe.in_words}"
+    words = right.in_words
+    found = f"on {where} it sees clearly better fed as {words} than as {own.in_words}"
     if not fix:
         return replace(report, better=words, sentence=f"{found}; --fix writes that down")
     _mend(stored, manifest, bare, right)
     return replace(report, better=words, fixed=True, sentence=f"{found}; written down")
+
+
+def _rows(compared: Comparison) -> tuple[RecipeRow, ...]:
+    def row(tried: Tried, against: str, own: Tried) -> RecipeRow:
+        recipe = tried.recipe
+        how_good = (len(tried.merits), tried.boxes, tried.steady, tried.merit, tried.ahead_of(own))
+        return RecipeRow(recipe.in_words, against, *how_good, tried is own, recipe == compared.usual)
+
+    own = next(t for t in compared.colours if t.recipe == compared.own)
+    rows = [row(t, "mirrored", own) for t in compared.colours]
+    home = [t for t in compared.resizes if t.recipe.resize is compared.own.resize]
+    return (*rows, *(row(t, "pieces", home[0]) for t in compared.resizes))
+
+
+def _undecided(compared: Comparison, pictures: int) -> str:
+    """What would not have been seen on these pictures, and on which it would."""
+    places, shaped, own = compared.places, compared.shaped_places, compared.own
+    if places < LEAST_PLACES:
+        return (
+            f"only a recipe that sees nothing is noticed on pictures of {places} place{'s' if places > 1 else ''}; "
+            f"give pictures of {LEAST_PLACES} places at least, and {ENOUGH_PLACES} for the resize"
+        )
+    if compared.doubted_resize is not None:
+        return (
+            f"{own.resize.value} is not clearly better than {compared.doubted_resize.value}, which its family's "
+            f"published weights take; on pictures such as these the two may do alike"
+        )
+    if shaped >= ENOUGH_PLACES:
+        return ""
+    seen = "how to resize cannot be told" if shaped < LEAST_PLACES else "a wrong resize may stay unseen"
+    return (
+        f"{seen}: of the {places} places that these {pictures} pictures show, {shaped} are on pictures not shaped as "
+        f"the {own.width_px}×{own.height_px} px input; give {ENOUGH_PLACES} such, whole frames of a camera"
+    )
 
 
 def _check_own(stored: StoredModel) -> None:
@@ -144,7 +189,7 @@ def _check_own(stored: StoredModel) -> None:
         raise UsageError(f"{stored.path}: only a model's folder can be changed; add the file first")
 
 
-def _from_folder(folder: Path) -> list[NDArray[np.uint8]]:
+def pictures_of(folder: Path) -> list[NDArray[np.uint8]]:
     """Pictures evenly spread over a folder's, at most `MOST_PICTURES`."""
     if not folder.is_dir():
         raise UsageError(f"--images: expected a folder of pictures, got {folder}")
@@ -187,9 +232,9 @@ def _record(
     return manifest
 
 
-def _mend(stored: StoredModel, manifest: Manifest, bare: Made, best: Tried) -> None:
+def _mend(stored: StoredModel, manifest: Manifest, bare: Made, right: InputRecipe) -> None:
     """Write the model with the better recipe; a front inside the graph is made anew."""
-    wanted = bare.manifest.model_copy(update={"input": best.recipe})
+    wanted = bare.manifest.model_copy(update={"input": right})
     made, _ = front_into(bare.graph, wanted, with_front=bare.manifest.input != manifest.input)
     # What was measured and recorded with the other recipe holds no longer.
     _rewrite(stored, made.manifest.model_copy(update={"golden": (), "accuracy": ()}), made.graph, {})
