@@ -8,10 +8,10 @@ import time
 import numpy as np
 import pytest
 
-from edgevision.bench.glass import Flash, Seen, glass_words, latencies_ms, measure_glass
+from edgevision.bench.glass import Flash, Seen, glass_words, latencies_ms, measure_glass, page_words
 from edgevision.bench.run import Glass
-from edgevision.cli.bench_glass import flasher
-from edgevision.errors import EdgeVisionError, SourceLost
+from edgevision.cli.bench_glass import _why_no_window, flasher
+from edgevision.errors import EdgeVisionError, SinkError, SourceLost
 from edgevision.frame import Frame, SourceInfo
 from edgevision.stages import ContextManaged
 from tests.making import IndexDetector, ListSource, numbered_pictures
@@ -137,6 +137,25 @@ def test_a_camera_that_ends_is_told():
             ListSource(numbered_pictures(5), live=True), IndexDetector(), lambda light: None, flashes=4,
             wait=lambda seconds: None,
         )  # fmt: skip
+
+
+def test_of_a_page_it_is_said_what_is_in_it():
+    page = Glass(contender="x", shown_by="a page", latencies_ms=(80, 100), flashes=2, seen=2, answers_ms=(10, 20, 30))
+    assert "timed from when the server told it" in page_words(page)
+    assert "drawn after 20.0 ms at p50, 29.0 at p95" in page_words(page)
+    assert "What the panel took is not" in page_words(page)
+    assert "answered" not in page_words(page.model_copy(update={"answers_ms": ()}))
+    assert page_words(page.model_copy(update={"shown_by": "a window", "answers_ms": ()})) == ""
+
+
+def test_where_no_window_can_be_a_page_flashes(monkeypatch):
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr("sys.platform", "linux")
+    assert _why_no_window("browser") == ""
+    assert "; " in (_why_no_window("auto") or "")
+    with pytest.raises(SinkError, match="give --display browser to flash a page"):
+        _why_no_window("window")
 
 
 def test_in_words():

@@ -63,8 +63,9 @@ def measure_glass(
 ) -> tuple[list[float], int]:
     """(latency of each flash that was seen, in ms, flashes seen by nobody).
 
-    ``show`` makes the screen light or dark and returns once the picture is handed to it: what the screen itself takes
-    is part of the latency. It is called in this thread; the loop runs in another. Raises `EdgeVisionError` where the
+    ``show`` makes the screen light or dark and returns once the picture is handed to it, or to the server that a page
+    hears it from: what the screen itself takes, and the way to the page, are part of the latency. It is called in this
+    thread; the loop runs in another. Raises `EdgeVisionError` where the
     camera does not see the screen, and what the loop raises.
     """
     rows: list[tuple[int, NDArray[np.uint8]]] = []
@@ -173,4 +174,22 @@ def glass_words(glass: Glass) -> str:
     return (
         f"screen to result {digits(p50)} ms at p50, {digits(p95)} at p95, {digits(longest)} at most, "
         f"{glass.seen} of {glass.flashes} flashes seen, shown by {glass.shown_by}{rate}"
+    )
+
+
+def page_words(glass: Glass) -> str:
+    """What is in the latencies of a page, beside how soon it answered; empty where a window was flashed."""
+    if not glass.shown_by.startswith("a page"):
+        return ""
+    said = (
+        "The page was timed from when the server told it to be light or dark: the way to the browser, its drawing, the "
+        "screen, the camera and the loop are all in screen to result."
+    )
+    if not glass.answers_ms:
+        return said
+    p50, p95 = np.percentile(glass.answers_ms, [50, 95])
+    return (
+        f"{said} It answered that a state was drawn after {digits(p50)} ms at p50, {digits(p95)} at p95: the "
+        "most that the way there and the drawing took, for the wait for the browser's next frame and the way back are "
+        "in it too. What the panel took is not: no page can know."
     )

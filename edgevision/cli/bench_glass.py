@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,20 +17,32 @@ from edgevision.bench.subject import Subject, Wanted
 from edgevision.cli.bench_show import announce
 from edgevision.controls import Controls
 from edgevision.detections import Detections
-from edgevision.errors import UsageError
+from edgevision.errors import SinkError, UsageError
 from edgevision.frame import Frame, SourceInfo
 from edgevision.result import Result, StageTimes
 from edgevision.stages import Sink, Status
 
+if TYPE_CHECKING:
+    from edgevision.web.flash import FlashPage
+
 _SCREEN_WH = (1280, 720)
 _LOOK_S = 8.0
+"""To point the camera."""
 FLASHES = 40
 
 
-def run_glass(wanted: Wanted, sources: list[str] | None) -> BenchRun:
-    """Flash a window, or a page where there is none, before the camera ``sources`` names, else the first one.
+def run_glass(
+    wanted: Wanted,
+    sources: list[str] | None,
+    display: str = "auto",
+    host: str = "127.0.0.1",
+    port: int | None = None,
+) -> BenchRun:
+    """Flash what ``display`` says before the camera that ``sources`` names, else the first one.
 
-    Raises `UsageError` for a source that is not live, and what opening it raises.
+    ``display``: ``window``, ``browser`` (a page, at ``host`` and ``port``), or ``auto``: a page where no window can be.
+    Raises `UsageError` for a source that is not live, `SinkError` for a window that cannot be opened and a page that
+    cannot be served or that is closed meanwhile, and what opening the source raises.
     """
     from datetime import UTC, datetime
 
@@ -50,19 +63,33 @@ def run_glass(wanted: Wanted, sources: list[str] | None) -> BenchRun:
     contender = subject.describe()
     with ExitStack() as stack:
         stack.callback(subject.close)
-        sink, shown_by, pump_s = _screen(stack)
+        no_window = _why_no_window(display)
+        page: FlashPage | None = None
+        # The camera is opened once someone is there: it may take them a while, and its light is on.
+        if no_window is None:
+            from edgevision.publish.window import WindowSink
+
+            window = stack.enter_context(WindowSink(Controls(), "edgevision bench --glass", probe=False))
+            show = flasher(window)
+            announce(f"flashing a window: {_instructions()}")
+            _hold(show, _LOOK_S)
+        else:
+            from edgevision.web.flash import FlashPage
+
+            page = stack.enter_context(FlashPage(host, port))
+            show = page.show
+            announce(f"{no_window}open the page that flashes, where the camera can see it: {page.url}")
+            _await(page)
         source = stack.enter_context(open_source(address))
-        announce(f"flashing {shown_by}: point the camera at it; it takes about {round(_LOOK_S + FLASHES * 0.6)} s")
-        show = flasher(sink)
-        _hold(show, pump_s)
         found, missed = measure_glass(source, subject.detector, show, flashes=FLASHES)
     glass = Glass(
         contender=contender.label,
-        shown_by=shown_by.split(" at ", 1)[0],
+        shown_by="a window" if page is None else "a page",
         latencies_ms=tuple(found),
         flashes=len(found) + missed,
         seen=len(found),
         camera_fps=clip.fps,
+        answers_ms=page.answers_ms if page is not None else (),
     )
     return BenchRun(
         made=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -76,18 +103,37 @@ def run_glass(wanted: Wanted, sources: list[str] | None) -> BenchRun:
     )
 
 
-def _screen(stack: ExitStack) -> tuple[Sink, str, float]:
-    """What flashes: a window, else a page on this machine, and how long to wait until it is in sight."""
-    from edgevision.publish.window import WindowSink, why_no_window
+def _why_no_window(display: str) -> str | None:
+    """None where a window is to flash; else why not, as the beginning of a line, or empty where a page was asked for.
 
-    if why_no_window() is None:
-        return stack.enter_context(WindowSink(Controls(), "edgevision bench --glass", probe=False)), "a window", _LOOK_S
-    from edgevision.publish.browser import BrowserSink
-    from edgevision.web import LivePage
+    Raises `SinkError` where a window was asked for and cannot be.
+    """
+    if display == "browser":
+        return ""
+    from edgevision.publish.window import why_no_window
 
-    browser = stack.enter_context(BrowserSink())
-    page = stack.enter_context(LivePage(browser, Controls()))
-    return browser, f"the page at {page.url}", _LOOK_S
+    reason = why_no_window()
+    if reason is None:
+        return None
+    reason = reason.split(":", 1)[0]
+    if display == "window":
+        raise SinkError(f"{reason}: give --display browser to flash a page")
+    return f"{reason}; "
+
+
+def _instructions() -> str:
+    return f"point the camera at it; it begins in {_LOOK_S:g} s and takes about {round(FLASHES * 0.6)} s"
+
+
+def _await(page: FlashPage) -> None:
+    """Until a browser has had the page open for long enough to point the camera at it."""
+    while True:
+        announce("waiting until a browser has it open (Ctrl-C ends it)")
+        page.wait_until_open()
+        announce(f"the page is open: {_instructions()}")
+        if page.stays_open(_LOOK_S):
+            return
+        announce("the page was closed or hidden")
 
 
 def flasher(sink: Sink) -> Callable[[bool], None]:
