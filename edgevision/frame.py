@@ -50,3 +50,9 @@ class Frame:
     def size_wh(self) -> tuple[int, int]:
         """Width and height in pixels, of this frame: a stream may change size on the way."""
         return self.pixels.shape[1], self.pixels.shape[0]
+
+    @property
+    def moment_ns(self) -> int:
+        """When it happened, on its source's own clock: a file is read faster than it was filmed."""
+        info = self.source
+        return self.captured_ns if info.live or not info.fps else round(self.index * 1e9 / info.fps)

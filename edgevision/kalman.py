@@ -86,6 +86,11 @@ def boxes_of(motion: Motion) -> FloatArray:
     return np.concatenate([centre - half, centre + half], axis=1).astype(np.float32)
 
 
+def shift_of(motion: Motion, frames: float) -> FloatArray:
+    """How far (T, 4) px each box's corners go in ``frames`` nominal frame periods as its centre moves."""
+    return np.tile(frames * motion[1, :, :2], 2).astype(np.float32)
+
+
 def _measured(boxes: FloatArray) -> NDArray[np.float64]:
     """(K, 4) corners px to centre x, centre y, aspect ratio, height."""
     out = np.empty(boxes.shape)

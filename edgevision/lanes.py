@@ -5,6 +5,7 @@
 A live source's slot holds the newest frame only, and a lane takes one when it can run it at once: a slow model
 or a slow sink makes frames drop, never queue. A file's slot blocks, and its frames are prepared ahead of the lanes.
 A lane takes a frame only when its result has a place to go, so memory and latency are bounded at any overload.
+Where not each frame is detected, the others pass a lane at once, in their order.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.cadence import Cadence
 from edgevision.detections import Detections
 from edgevision.frame import Frame
 from edgevision.slot import Closed, Slot
@@ -74,15 +76,22 @@ class Job:
     preprocess_ns: int = 0
     infer_ns: int = 0
     error: BaseException | None = None
+    predicted: bool = False
+    """No network looks at this frame."""
 
 
 class Lanes:
     """Runs capture and inference in threads until the source ends, fails, or `stop` is called."""
 
     def __init__(
-        self, source: Source, detector: StagedDetector, count: int, clock: Callable[[], int] = time.monotonic_ns
+        self,
+        source: Source,
+        detector: StagedDetector,
+        count: int,
+        clock: Callable[[], int] = time.monotonic_ns,
+        detect_every: int = 1,
     ) -> None:
-        """``count`` frames are inferred at once, each in a lane of its own."""
+        """``count`` frames are inferred at once, each in a lane of its own; of ``detect_every`` frames one is."""
         self._source = source
         self._live = source.info.live
         self._clock = clock
@@ -94,7 +103,10 @@ class Lanes:
         self._stopping = False
         self._slot: Slot[Job] = Slot(1 if self._live else count + 1, newest_wins=self._live, on_drop=None)
         self._turn = threading.Lock()
-        self._places = threading.Semaphore(count + 1)
+        self._cadence = Cadence(detect_every, source.info)
+        # A file's frames between two detected ones must not keep the next lane waiting. A live source's may: a place
+        # more is a frame older.
+        self._places = threading.Semaphore(count * (1 if self._live else detect_every) + 1)
         self._ready = threading.Condition()
         self._done: dict[int, Job] = {}
         self._taken = 0
@@ -181,11 +193,17 @@ class Lanes:
                 job = Job(frame, now, now - asked)
                 if not self._live:
                     # Ahead of the lanes, in this thread: a lane then does nothing but run the network.
-                    self._prepare(job, self._detector)
+                    self._decide(job)
+                    if not job.predicted:
+                        self._prepare(job, self._detector)
                 self._slot.put(job)
         except BaseException as exc:  # handed to the reader of the results, who raises it
             error = exc
         self._slot.close(error)
+
+    def _decide(self, job: Job) -> None:
+        """Whether the network looks at a job's frame: for each that is served, once, in order."""
+        job.predicted = not self._cadence.due(job.frame, self._detector)
 
     def _prepare(self, job: Job, detector: StagedDetector) -> None:
         began = self._clock()
@@ -213,6 +231,8 @@ class Lanes:
                     return
                 number = self._taken
                 self._taken += 1
+                if self._live:  # only now it is known that it is served
+                    self._decide(job)
             try:
                 self._serve(job, lane)
             except BaseException as exc:
@@ -222,6 +242,8 @@ class Lanes:
                 self._ready.notify()
 
     def _serve(self, job: Job, lane: int) -> None:
+        if job.predicted:
+            return
         try:
             self._infer(job, job.detector or self._detector, lane)
         except Exception as exc:

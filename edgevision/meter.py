@@ -21,6 +21,8 @@ from edgevision.result import STAGES, Result
 
 _BASE_NS = 1_000
 _GROWTH = math.log(1.01)
+_DETECTING = ("preprocess", "infer", "decode")
+"""Stages that a predicted frame does not go through: it must not make them look faster."""
 _BINS = 2_400
 """1 µs · 1.01^2400 is over six hours; a bin's middle is within 0.5 % of what fell into it."""
 
@@ -73,11 +75,14 @@ class Summary:
     """Unique captured frames a second through the whole loop; NaN under two frames."""
     dropped: int
     stages: dict[str, Percentiles]
+    """Preprocessing, inference and decoding: of the frames that went through them."""
     age: Percentiles
     """From exposure to published."""
     cpu_percent: float
     """Of one core, all threads of this process."""
     peak_rss_mib: float
+    predicted: int = 0
+    """Of the frames, those that the network did not look at."""
 
 
 class LoopMeter:
@@ -91,7 +96,7 @@ class LoopMeter:
         self._age = Histogram()
         self._recent: deque[int] = deque()
         self._recent_infer: deque[int] = deque(maxlen=31)
-        self.frames = self.dropped = 0
+        self.frames = self.dropped = self.predicted = 0
         self._first_ns = self._last_ns = self._idle_ns = 0
         self._last_index: int | None = None
         self._last_age_ns = 0
@@ -108,12 +113,15 @@ class LoopMeter:
         if self._last_index is not None:
             self.dropped += result.frame.index - self._last_index - 1
         self._last_index = result.frame.index
+        self.predicted += result.predicted
         for name, histogram in self._stages.items():
-            histogram.add(getattr(result.times, name))
+            if not (result.predicted and name in _DETECTING):
+                histogram.add(getattr(result.times, name))
         self._last_age_ns = now - result.frame.captured_ns
         self._age.add(self._last_age_ns)
         self._recent.append(now)
-        self._recent_infer.append(result.times.infer)
+        if not result.predicted:
+            self._recent_infer.append(result.times.infer)
 
     def skip_idle(self, idle_ns: int) -> None:
         """A pause of that length: neither slow nor frames dropped."""
@@ -134,7 +142,7 @@ class LoopMeter:
 
     @property
     def infer_ms(self) -> float:
-        """Median of the last 31 frames."""
+        """Median of the last 31 frames that were inferred."""
         if not self._recent_infer:
             return 0.0
         return sorted(self._recent_infer)[len(self._recent_infer) // 2] / 1e6
@@ -150,7 +158,8 @@ class LoopMeter:
         fps = (self.frames - 1) * 1e9 / span_ns if self.frames > 1 and span_ns > 0 else math.nan
         cpu = (_cpu_seconds() - self._cpu) * 100e9 / busy_ns if busy_ns > 0 else math.nan
         stages = {name: Percentiles.of(histogram) for name, histogram in self._stages.items()}
-        return Summary(self.frames, fps, self.dropped, stages, Percentiles.of(self._age), cpu, peak_rss_mib())
+        age = Percentiles.of(self._age)
+        return Summary(self.frames, fps, self.dropped, stages, age, cpu, peak_rss_mib(), self.predicted)
 
 
 def _cpu_seconds() -> float:

@@ -8,20 +8,21 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.cadence import usable
 from edgevision.controls import Controls
 from edgevision.detections import Detections
 from edgevision.errors import EdgeVisionError
-from edgevision.frame import Frame
+from edgevision.follow import Follower
 from edgevision.lanes import Job, Lanes, as_staged
 from edgevision.meter import LoopMeter, Summary
 from edgevision.result import Result, StageTimes
 from edgevision.slot import Closed
-from edgevision.stages import Detector, Sink, Source, StagedDetector, Status, Tracker, shown_score
+from edgevision.stages import Detector, Renderer, Sink, Source, StagedDetector, Status, Tracker
 
 if TYPE_CHECKING:
     from edgevision.gates import Gates
@@ -32,12 +33,6 @@ LOST_AFTER_S = 1.5
 """A live source that gave no frame for so long (or three of its periods) is called lost."""
 POLL_S = 0.05
 """How often a waiting loop looks at its controls and keeps windows alive."""
-
-
-class Renderer(Protocol):
-    """Draws a result on a copy of its frame."""
-
-    def draw(self, result: Result, status: Status) -> NDArray[np.uint8]: ...
 
 
 class Pipeline:
@@ -55,6 +50,7 @@ class Pipeline:
         controls: Controls | None = None,
         snapshot: Callable[[NDArray[np.uint8], Result], None] | None = None,
         streams: int = 1,
+        detect_every: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
     ) -> None:
         """``min_score`` is applied after the tracker, which follows an object half hidden by its doubtful boxes too;
@@ -62,20 +58,23 @@ class Pipeline:
 
         ``streams`` frames are inferred at once; ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
 
-        A ``renderer`` is needed where a sink wants pictures. The parts stay the caller's to close.
+        Of ``detect_every`` frames one is detected; the others' boxes are predicted by the tracker, which is needed
+        then, and `Result.predicted` says so (`UsageError` where there is none). A ``renderer`` is needed where a sink
+        wants pictures. The parts stay the caller's to close.
         """
         self._source, self._detector = source, as_staged(detector)
-        self._tracker, self._renderer, self._sinks = tracker, renderer, tuple(sinks)
-        self._min_score = min_score
+        self._follower = Follower(tracker, min_score, detect_every)
+        self._renderer, self._sinks = renderer, tuple(sinks)
         self.controls = controls or Controls()
         self._snapshot, self._streams, self._clock = snapshot, streams, clock
+        self._detect_every = usable(detect_every, source.info)
         self._meter = LoopMeter(clock)
         self._lanes: Lanes | None = None
-        self._served: StagedDetector | None = None
         self._last: Result | None = None
         self._observers: tuple[Callable[[Result], None], ...] = ()
         self._paused_ns: int | None = None
         self._resumed_ns = 0
+        self._detected_ns = 0
         self._thread: int | None = None
         self._ended = False
         self._newest_status = Status("starting", model=detector.name, source=source.info.name)
@@ -91,7 +90,7 @@ class Pipeline:
         """
         reason = ""
         self._thread, self._ended = threading.get_ident(), False
-        self._lanes = lanes = Lanes(self._source, self._detector, self._streams, self._clock)
+        self._lanes = lanes = Lanes(self._source, self._detector, self._streams, self._clock, self._detect_every)
         try:
             while not self.controls.quitting:
                 if self._pausing():
@@ -104,8 +103,10 @@ class Pipeline:
                     continue
                 except Closed:
                     break
-                if self._source.info.live and job.frame.captured_ns < self._resumed_ns:
-                    continue  # from before a pause: shown now, it would pass for live
+                if not job.predicted:
+                    self._detected_ns = job.frame.captured_ns
+                if self._source.info.live and self._detected_ns < self._resumed_ns:
+                    continue  # from before a pause, or moved on from there: shown now, it would pass for live
                 yield self._publish(job)
         except EdgeVisionError as exc:
             reason = str(exc)
@@ -191,14 +192,10 @@ class Pipeline:
     def _publish(self, job: Job) -> Result:
         frame, now = job.frame, self._clock
         began = now()
-        detector, detections = self._decode(job)
-        decoded = now()
-        if self._tracker is not None:
-            if self._served is not None and self._served is not detector:
-                self._follow(self._tracker, self._served, detector)
-            detections = self._tracker.update(detections, _moment_ns(frame))
-            least = self._min_score if self._min_score is not None else shown_score(detector, 0.0)
-            detections = detections.select(detections.scores >= least)
+        found = None if job.predicted else self._decode(job)
+        decoded = began if found is None else now()
+        detections = self._follower.predicted(frame) if found is None else self._follower.detected(frame, *found)
+        detector = self._follower.detector
         tracked = now()
         times = StageTimes(
             capture=job.capture_ns,
@@ -208,7 +205,7 @@ class Pipeline:
             decode=decoded - began,
             track=tracked - decoded,
         )
-        result = Result(frame, detections, times, detector.name, detector.classes)
+        result = Result(frame, detections, times, detector.name, detector.classes, job.predicted)
         status = self._status("running", detector.name)
         picture: NDArray[np.uint8] | None = None
         wants_snapshot = self._asked_for_snapshot()
@@ -222,18 +219,10 @@ class Pipeline:
         if wants_snapshot and picture is not None:
             self._take_snapshot(picture, result)
         self._last = result
-        self._served = detector
         self._meter.record(result)
         for observer in self._observers:
             observer(result)
         return result
-
-    def _follow(self, tracker: Tracker, old: StagedDetector, new: StagedDetector) -> None:
-        """Another model's boxes come from now on. Its classes may mean other things; identities of the same go on."""
-        if old.classes != new.classes:
-            tracker.reset()
-        if shown_score(old) != shown_score(new):
-            tracker.adapt(shown_score(new))
 
     def _asked_for_snapshot(self) -> bool:
         return self._snapshot is not None and self.controls.take_snapshot_request()
@@ -243,7 +232,7 @@ class Pipeline:
             self._snapshot(picture, result)
 
     def _decode(self, job: Job) -> tuple[StagedDetector, Detections]:
-        """The detections of a job, and whose they are."""
+        """Whose the detections of a job are, and the detections."""
         assert job.detector is not None
         try:
             return job.detector, job.detector.decode(job.raw)
@@ -296,20 +285,17 @@ class Pipeline:
             frames=meter.frames,
             model=model,
             source=self._source.info.name,
+            detect_every=self._detect_every,
         )
         return status
 
 
-def _moment_ns(frame: Frame) -> int:
-    """When the frame happened, for a tracker: a file is read faster than it was filmed."""
-    info = frame.source
-    return frame.captured_ns if info.live or not info.fps else round(frame.index * 1e9 / info.fps)
-
-
-def run(source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1) -> Pipeline:
+def run(
+    source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1, detect_every: int = 1
+) -> Pipeline:
     """An app to iterate: results of ``detector`` on the frames of ``source``, one a frame: newest first in line where
-    live, all of a file. While it runs, `Pipeline.start_swap` changes its model.
+    live, all of a file. While it runs, `Pipeline.start_swap` changes its model. ``detect_every`` is `Pipeline`'s.
 
     Leaving the loop early stops its threads; the source stays the caller's to close.
     """
-    return Pipeline(source, detector, tracker=tracker, streams=streams)
+    return Pipeline(source, detector, tracker=tracker, streams=streams, detect_every=detect_every)

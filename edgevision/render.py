@@ -88,7 +88,8 @@ class Renderer:
         self._draw_detections(picture, style, result)
         if status.state in _TITLES:
             return self.overlay(picture, status)
-        self._draw_status(picture, style, self._wording(status, result.frame.captured_ns), status.state)
+        words = self._wording(status, result.frame.captured_ns)
+        self._draw_status(picture, style, words, status.state, result.predicted)
         picture.flags.writeable = False
         return picture
 
@@ -156,13 +157,16 @@ class Renderer:
         picture[top : top + height, left : left + width] = ground
         style.write(picture, text, left + style.pad_px, top, height, ink)
 
-    def _draw_status(self, picture: Picture, style: _Style, words: list[str], state: str) -> None:
+    def _draw_status(
+        self, picture: Picture, style: _Style, words: list[str], state: str, predicted: bool = False
+    ) -> None:
         bar = picture[-style.bar_px :]
         cv2.convertScaleAbs(bar, dst=bar, alpha=0.3)
         top = style.height_px - len(bar)
         radius = max(2, round(style.bar_px * 0.17))
         centre = (style.bar_px // 2, top + len(bar) // 2)
-        cv2.circle(picture, centre, radius, _STATE_COLOURS.get(state, _GREY), -1, cv2.LINE_AA)
+        # A ring where the boxes are predicted: told on each frame, without words that flicker.
+        cv2.circle(picture, centre, radius, _STATE_COLOURS.get(state, _GREY), 1 if predicted else -1, cv2.LINE_AA)
         x = style.bar_px
         for k, text in enumerate(words):
             if k == len(words) - 1:  # The source's name may be long; half a figure would be a wrong figure.
@@ -236,7 +240,7 @@ def _words(status: Status) -> list[str]:
     """The status line, what matters most first: where a picture is narrow, the rest is left out."""
     words = [
         f"{status.fps:.1f} fps",
-        f"infer {status.infer_ms:.1f} ms",
+        f"infer {status.infer_ms:.1f} ms" + (f" every {status.detect_every} frames" if status.detect_every > 1 else ""),
         f"age {status.age_ms:.0f} ms" if status.age_ms < 10_000 else f"age {status.age_ms / 1000:.0f} s",
         f"dropped {status.dropped}",
     ]

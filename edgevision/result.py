@@ -17,6 +17,7 @@ class StageTimes:
     wait: int = 0
     """From the frame being there until preprocessing began."""
     preprocess: int = 0
+    """0, like ``infer``, where the detections are predicted."""
     infer: int = 0
     decode: int = 0
     track: int = 0
@@ -34,7 +35,7 @@ STAGES = tuple(f.name for f in fields(StageTimes))
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
-    """One frame, what was found in *that* frame, by which model, and what it cost."""
+    """One frame, what was found in *that* frame (or is predicted to be there), by which model, and what it cost."""
 
     frame: Frame
     detections: Detections
@@ -43,6 +44,9 @@ class Result:
     """``name@version`` of the model that produced the detections."""
     classes: tuple[str, ...]
     """Class names of that model: after a swap, older results keep theirs."""
+    predicted: bool = False
+    """The network did not look at this frame: the detections are those of the last frame that it looked at, moved on to
+    this frame's time by their tracks' motion. What has come or gone since is not in them."""
 
     def age_ms(self, now_ns: int) -> float:
         """Milliseconds from exposure until ``now_ns`` (time.monotonic_ns())."""

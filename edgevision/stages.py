@@ -142,6 +142,13 @@ class Tracker(Protocol):
         """The same detections, in the same order, with ``track_ids``; -1 where not (yet) tracked."""
         ...
 
+    def predict(self, captured_ns: int) -> Detections:
+        """What the last `update` gave, its boxes (not clipped) moved on to ``captured_ns``; changes nothing.
+
+        Asked for only where a loop does not detect on each frame.
+        """
+        ...
+
     def reset(self) -> None:
         """Forget everything: another source, or a model with other classes."""
         ...
@@ -162,13 +169,21 @@ class Status:
     fps: float = 0.0
     """Unique captured frames a second through the whole loop, over the last 2 s."""
     infer_ms: float = 0.0
-    """Median inference time over the last frames."""
+    """Median inference time over the last frames that were inferred."""
     age_ms: float = 0.0
     """Age of the newest published frame when it was published; while lost, its age now."""
     dropped: int = 0
     frames: int = 0
     model: str = ""
     source: str = ""
+    detect_every: int = 1
+    """Of so many frames one is detected, the others' boxes are predicted."""
+
+
+class Renderer(Protocol):
+    """Draws a result on a copy of its frame."""
+
+    def draw(self, result: Result, status: Status) -> NDArray[np.uint8]: ...
 
 
 class Sink(Protocol):

@@ -127,13 +127,15 @@ class Trial:
     def _keep(self, result: Result) -> None:
         """Each published result, in the loop's thread."""
         if not self._served.is_set():
-            if result.model == self._awaited:
+            if result.model == self._awaited and not result.predicted:
                 self._first_new_s = time.monotonic()
                 self._report = replace(self._report, first_frame=result.frame.index)
                 self._served.set()
             else:
                 self._last_old_s = time.monotonic()
-        self._recent.put(result)
+        # A predicted result says nothing of what a model sees in its frame, or how long it takes.
+        if not result.predicted:
+            self._recent.put(result)
 
     # What is told of it.
 
@@ -203,7 +205,7 @@ class Trial:
     # Beside the serving loop.
 
     def _next(self) -> Result:
-        """The newest result of the serving loop."""
+        """The newest detected result of the serving loop."""
         deadline_s = self._clock() + self._gates.patience_s
         figure = f"no frame in {self._gates.patience_s:g} s"
         while self._clock() < deadline_s:

@@ -16,15 +16,18 @@ import pytest
 from typer.testing import CliRunner
 
 from edgevision.bench import read_run, write_run
+from edgevision.bench.candidates import candidates, ways
+from edgevision.bench.clips import BUNDLED
+from edgevision.bench.frame_sets import labelled_set
 from edgevision.bench.run import BenchRun
 from edgevision.bench.subject import Wanted, precision_of
 from edgevision.bench.summary import figures
-from edgevision.bench.tune import candidates, choose, parse_budget_ms, tune_settings, ways, write_defaults
+from edgevision.bench.tune import choose, parse_budget_ms, tune_settings, write_defaults
 from edgevision.bench.worker import Worker
 from edgevision.cli import app
 from edgevision.cli.defaults import run_defaults
 from edgevision.errors import EdgeVisionError, MissingExtra, ModelFailed, ModelNotFound, UsageError
-from tests.benching import CLIP, run_of
+from tests.benching import CLIP, loop_block, run_of
 from tests.filming import film
 from tests.making import blob_frame_pixels, blob_model
 
@@ -131,6 +134,7 @@ def test_two_models_and_no_labels_agree_or_not(own, clip):
         (("--data", "nowhere"), UsageError, "expected a folder of labelled images, found nothing"),
         (("--sustained", "soon"), UsageError, "expected a time such as 90s"),
         (("--out", "file"), UsageError, "expected a folder to write into, found a file"),
+        (("--display", "browser", "--source", "clip.mp4"), UsageError, "give them with --glass"),
         (("--glass", "--source", "clip.mp4"), UsageError, "needs a camera that sees the screen, and clip.mp4 is"),
         (("compare", "file", "file"), UsageError, "expected a benchmark's JSON"),
         (("report", "none.json"), UsageError, "no such file"),
@@ -298,11 +302,103 @@ def test_accuracies_that_cannot_be_told_apart_are_said():
     assert any("cannot be told from that of b" in note for note in found.notes)
 
 
+def sparing(run: BenchRun, every: dict[str, int], budget_ms=33.0):
+    return choose(
+        run, {c.label: Wanted("m", threads=1, detect_every=every[c.label]) for c in run.contenders}, budget_ms
+    )
+
+
+def uneven(run: BenchRun, label: str, every: int, detected_ms: float, between_ms: float) -> BenchRun:
+    """The run, with a loop of that contender which detects on one of ``every`` frames."""
+    periods = [between_ms if k % every else detected_ms for k in range(31)]
+    blocks = tuple(loop_block(k, periods) for k in range(8))
+    series = tuple(
+        s.model_copy(update={"blocks": blocks}) if (s.contender, s.kind) == (label, "loop") else s for s in run.series
+    )
+    return run.model_copy(update={"series": series})
+
+
+def test_each_frame_is_detected_where_that_holds():
+    every = {"each": 1, "second": 2, "third": 3}
+    run = run_of({"each": 20.0, "second": 11.0, "third": 7.0}, accuracy={"each": 0.60, "second": 0.61, "third": 0.5})
+    found = sparing(run, every)
+    # What prediction seems to gain on a clip is chance: it never counts as better than detecting.
+    assert [t.label for t in found.tried] == ["each", "second", "third"]
+    assert found.tried[1].ap50 == 0.61
+    assert found.best.command == "edgevision run --model m --threads 1 --streams 1"
+    assert any("cannot be told from that of m detecting on 1 of 2 frames" in note for note in found.notes)
+
+
+def test_where_only_sparing_frames_holds_it_is_named_with_its_own_accuracy(own):
+    every = {"each": 1, "second": 2}
+    run = run_of({"each": 50.0, "second": 30.0}, accuracy={"each": 0.60, "second": 0.57})
+    found = sparing(uneven(run, "second", 2, detected_ms=50.0, between_ms=10.0), every)
+    assert [(t.label, t.verdict, t.ap50) for t in found.tried] == [
+        ("second", "holds", 0.57),
+        ("each", "misses", 0.60),
+    ]
+    # The mean of two frames in a row is held against the budget, and what a single one takes is told.
+    assert found.best.p95_ms.value == pytest.approx(27.0, rel=0.01)
+    assert found.best.frame_p95_ms.value == pytest.approx(45.0, rel=0.01)
+    assert any("a frame takes 45" in note and "mean of N frames in a row" in note for note in found.notes)
+    assert found.best.command == "edgevision run --model m --threads 1 --streams 1 --detect-every 2"
+    path = write_defaults(found.best)
+    assert "detect_every = 2" in path.read_text()
+    assert run_defaults([]) == found.best.options
+
+
+def test_without_known_accuracy_most_frames_are_detected():
+    every = {"third": 3, "each": 1, "second": 2}
+    found = sparing(run_of({"third": 4.0, "each": 10.0, "second": 6.0}), every)
+    assert [t.label for t in found.tried] == ["each", "second", "third"]
+    assert all(t.ap50 is None for t in found.tried)
+    assert any("no labels" in note and "detect on most frames" in note for note in found.notes)
+
+
+def test_figures_on_other_pictures_are_not_compared():
+    """--data has no accuracy of predicted frames; the source may, but on pictures of its own."""
+    every = {"each": 1, "second": 2}
+    run = run_of({"each": 20.0, "second": 11.0}, accuracy={"each": 0.5, "second": 0.9})
+    first, second = run.accuracy
+    mixed = (first.model_copy(update={"data": "labelled"}), first, second)
+    found = sparing(run.model_copy(update={"accuracy": mixed}), every)
+    assert [(t.label, t.ap50) for t in found.tried] == [("each", 0.5), ("second", None)]
+    assert any("not known from these labels" in note for note in found.notes)
+
+
+def test_a_sequence_is_each_frame_with_its_own_truth():
+    apart, truth_apart = labelled_set(str(BUNDLED))
+    known = labelled_set(str(BUNDLED), sequence=True)
+    assert known is not None
+    frame_set, truth = known
+    assert (apart.step, frame_set.step, frame_set.frames) == (3, 1, 300)
+    assert frame_set.in_sequence
+    assert [b.boxes.tolist() for b in truth.boxes[::3]] == [b.boxes.tolist() for b in truth_apart.boxes]
+    scene, there = labelled_set("scene://?people=1&size=64x64&frames=20&live=0", sequence=True)
+    assert (scene.step, scene.frames, len(there.boxes)) == (1, 20, 20)
+    assert len(list(scene.pictures())) == 20
+
+
+def test_tuning_on_labels_in_sequence_and_on_pictures(own, clip, labelled):
+    found = tune_settings(["blobs"], 500.0, source="scene://?people=2&size=96x96&frames=24&live=0", seconds=0.3)
+    assert {t.wanted.detect_every for t in found.tried} == {1, 2, 3}
+    assert all(t.ap50 is None for t in found.tried)  # it knows no people
+    pictures = tune_settings(["blobs"], 500.0, source=str(labelled), seconds=0.3)
+    assert {t.wanted.detect_every for t in pictures.tried} == {1}
+    assert any("pictures in a folder have no times" in note for note in pictures.notes)
+
+
 def test_tuning_for_real(own, clip, labelled):
     found = tune_settings(["blobs"], 500.0, source=str(clip), data=labelled, seconds=0.4)
     assert found.best is not None
     assert found.best.ap50 == pytest.approx(1.0)
-    assert all(t.ap50 == found.best.ap50 for t in found.tried)
+    # The folder's pictures do not follow one another: they tell nothing of boxes predicted between detections.
+    assert {t.wanted.detect_every for t in found.tried} == {1, 2, 3}
+    assert all(t.ap50 == (1.0 if t.wanted.detect_every == 1 else None) for t in found.tried)
+    assert any("its pictures do not follow one another" in note for note in found.notes)
+    assert any("named only where nothing else holds" in note for note in found.notes)
+    assert found.best.wanted.detect_every == 1
+    assert all(len({t.label for t in found.tried if t.wanted.threads == n}) % 3 == 0 for n in (1, 2))
     write_defaults(found.best)
     assert run_defaults([]) == found.best.options
     assert run_defaults(["--model", "other"]) == {}

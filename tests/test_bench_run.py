@@ -252,9 +252,12 @@ def changed(run: BenchRun, what: str) -> BenchRun:
         return run.model_copy(update={"machine": machine.model_copy(update=update)})
     if what == "clip":
         return run.model_copy(update={"clips": (clip.model_copy(update={"sha256": "c" * 64}),)})
-    update = {"threads": {"threads": 2}, "streams": {"streams": 2}, "spinning": {"spinning": True}}.get(
-        what, {"random_weights": True}
-    )
+    update = {
+        "threads": {"threads": 2},
+        "streams": {"streams": 2},
+        "detect_every": {"detect_every": 2},
+        "spinning": {"spinning": True},
+    }.get(what, {"random_weights": True})
     return run.model_copy(update={"contenders": (contender.model_copy(update=update),)})
 
 

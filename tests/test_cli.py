@@ -75,7 +75,9 @@ def test_json_lines_have_the_promised_shape(place):
     lines = as_json(out)
     assert [line["frame"] for line in lines] == list(range(FRAMES))
     first = lines[0]
-    assert set(first) == {"frame", "captured_ns", "age_ms", "model", "source", "size", "times_ms", "detections"}
+    assert set(first) == {
+        "frame", "captured_ns", "age_ms", "model", "source", "size", "predicted", "times_ms", "detections"
+    }  # fmt: skip
     assert first["model"] == "blobs@1"
     assert first["size"] == [256, 128]
     assert set(first["times_ms"]) == {"capture", "wait", "preprocess", "infer", "decode", "track", "render", "publish"}

@@ -13,7 +13,21 @@ PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
     ["errors", "detections", "frame", "manifest", "result", "stages", "controls", "class_names", "swap_report"],
-    ["boxes", "preprocess", "score", "meter", "slot", "heap", "cores", "agreement", "assign", "kalman", "onnx_wire"],
+    [
+        "boxes",
+        "preprocess",
+        "score",
+        "meter",
+        "slot",
+        "heap",
+        "cores",
+        "agreement",
+        "assign",
+        "kalman",
+        "tracks",
+        "cadence",
+        "onnx_wire",
+    ],
     ["capture", "session", "decode", "track", "render", "publish", "foundation"],
     [
         *(
@@ -21,6 +35,7 @@ FLOORS: list[list[str]] = [
             "labelled",
             "store",
             "intake",
+            "follow",
             "lanes",
             "gates",
             "trial",

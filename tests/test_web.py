@@ -230,6 +230,7 @@ class TestWhatIsAnswered:
             "detail": "",
             "fps": 29.8,
             "infer_ms": 9.8,
+            "detect_every": 1,
             "age_ms": 14.2,
             "dropped": 3,
             "frames": 1200,

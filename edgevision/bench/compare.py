@@ -19,6 +19,7 @@ CONDITIONS = (
     "clip",
     "threads",
     "streams",
+    "detect_every",
     "spinning",
     "weights",
 )
@@ -117,8 +118,9 @@ def _only_clip(run: BenchRun, series: Series) -> bool:
 
 
 def _bare(label: str) -> str:
-    """A label without its threads and streams, which are conditions."""
-    return ", ".join(part for part in label.split(", ") if not part.endswith((" thread", " threads", " streams")))
+    """A label without what is a condition: its threads, its streams, on which frames it detects."""
+    ends = (" thread", " threads", " streams", " frames")
+    return ", ".join(part for part in label.split(", ") if not part.endswith(ends))
 
 
 def _machine(a: BenchRun, b: BenchRun) -> list[Difference]:
@@ -164,7 +166,7 @@ def _contenders(a: BenchRun, b: BenchRun, pairs: list[tuple[Series, Series]]) ->
     found: dict[tuple[str, str], Difference] = {}
     for one, other in pairs:
         x, y = a.contender(one.contender), b.contender(other.contender)
-        for name in ("threads", "streams", "spinning"):
+        for name in ("threads", "streams", "detect_every", "spinning"):
             if getattr(x, name) != getattr(y, name):
                 text = f"{x.model} with {getattr(x, name)} and {getattr(y, name)}"
                 found[name, x.label] = Difference(name, text)

@@ -23,6 +23,8 @@ from edgevision.errors import SourceBroken, UsageError
 from edgevision.score import Labelled
 
 MOST_FRAMES = 100
+SEQUENCE_FRAMES = 300
+"""Of a sequence looked at frame by frame: 10 s."""
 SCENE_STEP = 15
 """Half a second of the scene between two pictures: nearer ones show all but the same."""
 
@@ -37,6 +39,13 @@ class FrameSet:
     step: int = 1
     frames: int = MOST_FRAMES
     files: tuple[str, ...] = ()
+    fps: float = 30.0
+    """At which a sequence was filmed."""
+
+    @property
+    def in_sequence(self) -> bool:
+        """Whether each picture is the next frame after the one before it."""
+        return self.kind != "files" and self.step == 1
 
     def pictures(self) -> Iterator[NDArray[np.uint8]]:
         """(H, W, 3) BGR, at most ``frames`` of them. Raises what the source raises."""
@@ -72,20 +81,24 @@ class Truth:
         return sum(len(b.boxes) for b in self.boxes)
 
 
-def labelled_set(address: str, frames: int = MOST_FRAMES) -> tuple[FrameSet, Truth] | None:
-    """The pictures and true boxes of a source that knows them (the scene, the bundled clip), else None."""
+def labelled_set(address: str, frames: int = MOST_FRAMES, sequence: bool = False) -> tuple[FrameSet, Truth] | None:
+    """The pictures and true boxes of a source that knows them (the scene, the bundled clip), else None.
+
+    ``sequence``: one frame after the other from the first, not some far apart: what is predicted between detections
+    can be right or wrong on those only.
+    """
     if address.startswith("scene://"):
         with SceneSource.from_address(address) as scene:
             name, most = scene.info.name, scene.info.frame_count
-            count = min(frames, MOST_FRAMES // 2, most or frames)
-            step = max(1, min(SCENE_STEP, (most or 10**9) // count))
+            count = min(SEQUENCE_FRAMES if sequence else min(frames, MOST_FRAMES // 2), most or 10**9)
+            step = 1 if sequence else max(1, min(SCENE_STEP, (most or 10**9) // count))
             found = [scene.render(k * step)[1] for k in range(count)]
         boxes = tuple(Labelled(d.boxes, d.class_ids) for d in found)
         return FrameSet("scene", name, address, step, count), Truth(("person",), boxes)
     if Path(address).expanduser().resolve() == BUNDLED:
         values = json.loads(BUNDLED.with_suffix(".json").read_text(encoding="utf-8"))
-        step = max(1, len(values["boxes"]) // frames)
-        chosen = values["boxes"][::step][:frames]
+        step = 1 if sequence else max(1, len(values["boxes"]) // frames)
+        chosen = values["boxes"][::step][: SEQUENCE_FRAMES if sequence else frames]
         rows = [np.array(one, np.float32).reshape(-1, 4) for one in chosen]
         boxes = tuple(Labelled(row, np.zeros(len(row), np.int64)) for row in rows)
         return FrameSet("clip", BUNDLED.name, address, step, len(boxes)), Truth(("person",), boxes)

@@ -6,6 +6,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from edgevision.bench.rounds import Progress, Rounds, Taken, Task, silent
 from edgevision.bench.run import AccuracyFigure, AgreementFigure, BenchRun, Clip, Contender, Sample, Settings
 from edgevision.bench.subject import Subject, Wanted
 from edgevision.bench.sustained import SUSTAINED_BLOCK_S, Sustaining
-from edgevision.bench.worker import Worker
+from edgevision.bench.worker import Sparing, Worker
 from edgevision.detections import Detections
 from edgevision.errors import ModelFailed, UsageError
 from edgevision.foundation import foundation_kind
@@ -50,6 +51,7 @@ class Bench:
         self._rounds = Rounds(settings, self._gauges.energy, progress=progress, clock=clock)
         self._contenders: dict[str, Contender] = {}
         self._taken: dict[str, Taken] = {}
+        self._held: dict[Wanted, Worker] = {}
         self._clips: list[tuple[str, Clip]] = []
         self._accuracy: list[AccuracyFigure] = []
         self._agreement: list[AgreementFigure] = []
@@ -60,10 +62,12 @@ class Bench:
         self._busy_elsewhere: float | None = None
         self._interrupted = False
 
-    def add_clip(self, address: str) -> None:
+    def add_clip(self, address: str) -> Clip:
         """Raises what `describe_clip` raises, and `UsageError` for one that is there already."""
-        self._clips.append((address, describe_clip(address)))
+        described = describe_clip(address)
+        self._clips.append((address, described))
         check_distinct([clip for _, clip in self._clips])
+        return described
 
     def note(self, text: str) -> None:
         """One sentence for the report."""
@@ -74,7 +78,13 @@ class Bench:
         return self._add(Subject(Wanted(model or detector.name), detector=detector, clock=self._clock), ())
 
     def add_worker(self, wanted: Wanted, cold_starts: int = 3) -> str:
-        """A model, loaded in a process of its own; returns its label. Raises what loading raises."""
+        """A model, loaded in a process of its own; returns its label. Raises what loading raises.
+
+        Ways to loop over the same loaded model (`Wanted.detect_every`) share a process.
+        """
+        held = self._held.get(replace(wanted, detect_every=1))
+        if held is not None and wanted.detect_every > 1:
+            return self._add(Sparing(held, wanted.detect_every), ())
         self._progress(f"starting {wanted.model}", 0.0, 0.0)
         address = self._clips[0][0]
         shared = any(clip.kind == "live" for _, clip in self._clips)
@@ -84,7 +94,10 @@ class Bench:
             worker.close()
             worker = Worker(wanted, address, shared, self._clock)
             starts.append(worker.cold_start_ns)
-        return self._add(worker, tuple(starts))
+        label = self._add(worker, tuple(starts))
+        if wanted.detect_every == 1:
+            self._held[wanted] = worker
+        return label
 
     def _add(self, taken: Taken, starts: tuple[int, ...]) -> str:
         contender = taken.describe().model_copy(update={"cold_start_ns": starts})
@@ -190,7 +203,8 @@ class Bench:
             scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="edgevision-bench-")))
             sets: list[tuple[FrameSet, Truth | None]] = [] if data is None else [data_set(data)]
             for address, clip in self._clips:
-                known = labelled_set(address)
+                # The same pictures for all: what is predicted can be right or wrong only where frame follows frame.
+                known = labelled_set(address, sequence=any(c.detect_every > 1 for c in self._contenders.values()))
                 unknown = None if known else unlabelled_set(address, clip.name, clip.frames, clip.live, scratch)
                 sets.append(known or (unknown, None))  # type: ignore[arg-type]
             for frame_set, truth in sets:
@@ -198,8 +212,12 @@ class Bench:
 
     def _look_at(self, frame_set: FrameSet, truth: Truth | None, wanted: Collection[str]) -> None:
         found: dict[str, list[Detections]] = {}
+        unfit = False
         for label, contender in self._contenders.items():
             if label not in wanted or not _gives_boxes(contender) or label in self._rounds.failures:
+                continue
+            if contender.detect_every > 1 and not frame_set.in_sequence:
+                unfit = True
                 continue
             self._progress(f"{label}: what it finds", 1.0, 1.0)
             try:
@@ -214,6 +232,11 @@ class Bench:
                     self._accuracy.append(figure)
                 else:
                     self._notes.append(f"{contender.shown}: no accuracy on {frame_set.name}, no class is shared.")
+        if unfit:
+            self._notes.append(
+                f"{frame_set.name}: its pictures do not follow one another, so they tell nothing of boxes that are "
+                "predicted between detections."
+            )
         if truth is None and len(found) > 1:
             self._agree(frame_set, found)
 

@@ -72,6 +72,8 @@ class Contender(_Part):
     input_wh: tuple[int, int] | None = None
     threads: int | None = None
     streams: int = 1
+    detect_every: int = 1
+    """Of so many frames the loop detects one and predicts the others."""
     provider: str | None = None
     spinning: bool | None = None
     """Whether idle onnxruntime threads spin."""
@@ -205,6 +207,8 @@ class Glass(_Part):
     flashes: int
     seen: int
     camera_fps: float | None = None
+    answers_ms: tuple[float, ...] = ()
+    """Of a page: from telling it a state to its word that it is drawn."""
 
 
 class Settings(_Part):

@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.bench.clips import TurnSource, first_frames
+from edgevision.bench.finding import at_cadence, find, scores_kept
 from edgevision.bench.frame_sets import FrameSet
 from edgevision.bench.run import Block, Contender
 from edgevision.detections import Detections
 from edgevision.detector import OnnxDetector
 from edgevision.errors import ModelNotFound
+from edgevision.follow import tracker_for
 from edgevision.foundation import is_foundation
 from edgevision.meter import peak_rss_mib
 from edgevision.pipeline import Pipeline
@@ -42,6 +44,8 @@ class Wanted:
     threads: int | None = None
     """None for its own default."""
     streams: int = 1
+    detect_every: int = 1
+    """Of so many frames the loop detects one; the others' boxes are predicted."""
     side_px: int | None = None
     weights: str | None = None
     """Of a foundation model: ``random``, a folder, a hub id; None for its library's own."""
@@ -77,6 +81,9 @@ class Subject:
 
     def describe(self) -> Contender:
         """What is known of it before anything was measured."""
+        return at_cadence(self._described(), self._wanted.detect_every)
+
+    def _described(self) -> Contender:
         detector, wanted = self._detector, self._wanted
         if isinstance(detector, OnnxDetector):
             stored = find_model(wanted.model)
@@ -151,13 +158,23 @@ class Subject:
             cpu_ns=spent,
         )
 
-    def run_loop(self, address: str, seconds: float, frames: int | None, number: int) -> Block:
-        """The whole loop, nothing displayed, for so long, at least one frame where the source has one."""
+    def run_loop(
+        self, address: str, seconds: float, frames: int | None, number: int, detect_every: int | None = None
+    ) -> Block:
+        """The whole loop, nothing displayed, for so long, at least one frame where the source has one.
+
+        ``detect_every`` is another than was `Wanted`.
+        """
+        with scores_kept(self._detector):
+            return self._loop(address, seconds, frames, number, detect_every or self._wanted.detect_every)
+
+    def _loop(self, address: str, seconds: float, frames: int | None, number: int, every: int) -> Block:
         source = self._turn(address)
         source.begin_turn(seconds, None if source.info.live else frames)
-        pipeline = Pipeline(source, self._detector, streams=self._wanted.streams, clock=self._clock)
+        tracker = tracker_for(self._detector, source.info) if every > 1 else None
+        streams, clock = self._wanted.streams, self._clock
+        pipeline = Pipeline(source, self._detector, tracker=tracker, streams=streams, detect_every=every, clock=clock)
         rows: list[tuple[int, int, int, StageTimes]] = []
-        clock = self._clock
         # A dead camera blocks its reader, and would block us.
         watchdog = threading.Timer(seconds + DEAD_SOURCE_S, _quit_silent, (pipeline, rows))
         watchdog.daemon = True
@@ -188,22 +205,12 @@ class Subject:
             cpu_ns=spent,
         )
 
-    def find(self, frame_set: FrameSet, seconds: float, min_score: float | None) -> list[Detections]:
+    def find(
+        self, frame_set: FrameSet, seconds: float, min_score: float | None, detect_every: int | None = None
+    ) -> list[Detections]:
         """What it finds in the pictures of a set, in order, as many as there is time for, at least one."""
-        before = getattr(self._detector, "min_score", None)
-        found: list[Detections] = []
-        deadline = self._clock() + round(seconds * 1e9)
-        try:
-            if min_score is not None and before is not None:
-                self._detector.min_score = min_score  # type: ignore[attr-defined]
-            for pixels in frame_set.pictures():
-                found.append(self._detector.detect(pixels))
-                if self._clock() >= deadline:
-                    break
-        finally:
-            if before is not None:
-                self._detector.min_score = before  # type: ignore[attr-defined]
-        return found
+        every = detect_every or self._wanted.detect_every
+        return find(self._detector, frame_set, seconds, min_score, every, self._clock)
 
     def peak_rss_mib(self) -> float:
         """Of this process."""

@@ -44,7 +44,8 @@ class Sustaining:
                 at_s=began_s + (published[0] + published[-1]) / 2e9,
                 frames=1 if single else len(published) - 1,
                 span_s=span_s,
-                infer_p50_ms=statistics.median(block.stages["infer"]) / 1e6,
+                # A frame that was not inferred has no such time.
+                infer_p50_ms=statistics.median([t for t in block.stages["infer"] if t] or [0]) / 1e6,
                 dropped=sum(max(0, b - a - 1) for a, b in pairwise(block.indices)),
             )
         )

@@ -5,23 +5,24 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
+
+from edgevision.bench.candidates import DETECT_EVERY, candidates
 from edgevision.bench.clips import BUNDLED
 from edgevision.bench.measure import Bench
+from edgevision.bench.numbers import ms_text
 from edgevision.bench.rounds import Progress, silent
 from edgevision.bench.run import AccuracyFigure, BenchRun, Settings
-from edgevision.bench.statistics import Estimate
-from edgevision.bench.subject import Wanted, float_twin
-from edgevision.bench.summary import figures
+from edgevision.bench.statistics import Estimate, FloatArray, percentiles
+from edgevision.bench.subject import Wanted
+from edgevision.bench.summary import Figures, figures, find_series, work_ms
 from edgevision.cores import usable_cores
 from edgevision.errors import EdgeVisionError, UsageError
-from edgevision.session import Session
-from edgevision.store import find_model, read_graph, user_data_folder
+from edgevision.store import user_data_folder
 
-SIDES_PX = (192, 256, 320, 416, 512, 640)
-NOT_TRIED = "Detecting on every Nth frame only was not tried: the loop detects on each frame it shows."
 _ROUNDS = 8
 
 
@@ -30,12 +31,17 @@ class Tried:
     """One setting, measured."""
 
     wanted: Wanted
+    label: str
     contender: str
+    """The label as people see it."""
     ap50: float | None
     ap50_low: float | None
     ap50_high: float | None
     p95_ms: Estimate
-    """Of what a frame costs, from preprocessing to published."""
+    """Of what a frame costs, from preprocessing to published; where only one of N frames is detected, of the mean of N
+    in a row: the frames between pay for it."""
+    frame_p95_ms: Estimate
+    """Of single frames, whichever."""
     fps: Estimate
     verdict: str
     """``holds`` or ``misses`` the budget, or ``cannot tell``."""
@@ -49,11 +55,13 @@ class Tried:
         if self.wanted.threads is not None:
             values["threads"] = self.wanted.threads
         values["streams"] = self.wanted.streams
+        if self.wanted.detect_every > 1:
+            values["detect_every"] = self.wanted.detect_every
         return values
 
     @property
     def command(self) -> str:
-        words = [f"--{name} {shlex.quote(str(value))}" for name, value in self.options.items()]
+        words = [f"--{name.replace('_', '-')} {shlex.quote(str(value))}" for name, value in self.options.items()]
         return f"edgevision run {' '.join(words)}"
 
 
@@ -76,48 +84,6 @@ def parse_budget_ms(text: str) -> float:
     return 1000 / value if found[2] == "fps" else value * 1000 if found[2] == "s" else value
 
 
-def candidates(models: Sequence[str], cores: int) -> list[Wanted]:
-    """Every setting worth trying: models and their float twins, input sizes a graph leaves open, threads, streams.
-
-    Raises what `find_model` raises.
-    """
-    names: list[str] = []
-    for model in models:
-        names.append(model)
-        twin = float_twin(model)
-        if twin is not None and twin not in models:
-            names.append(twin)
-    found = []
-    for name in dict.fromkeys(names):
-        for side in _sides(name):
-            for threads, streams in ways(cores):
-                found.append(Wanted(name, threads=threads, streams=streams, side_px=side))
-    return found
-
-
-def ways(cores: int) -> list[tuple[int, int]]:
-    """(threads, streams) that share out the cores: one frame on few or all, or several frames at once."""
-    found = [(1, 1)]
-    if cores >= 2:
-        found += [(2, 1), (1, 2)]
-    if cores >= 4:
-        found += [(4, 1), (2, 2)]
-    return found
-
-
-def _sides(model: str) -> list[int | None]:
-    stored = find_model(model)
-    session = Session(read_graph(stored), str(stored.path))
-    shape = session.inputs[0].shape
-    return [*SIDES_PX] if len(shape) == 4 and None in shape[1:] and not _fixed(shape) else [None]
-
-
-def _fixed(shape: tuple[int | None, ...]) -> bool:
-    """Whether both sides of the picture are given: in NCHW the last two, in NHWC the two before the last."""
-    sides = shape[1:3] if shape[3] == 3 else shape[2:4]
-    return None not in sides
-
-
 def tune_settings(
     models: Sequence[str],
     budget_ms: float,
@@ -132,7 +98,11 @@ def tune_settings(
     run = Bench(Settings(seconds=seconds, rounds=_ROUNDS), progress=progress or silent)
     labels: dict[str, Wanted] = {}
     try:
-        run.add_clip(source if source is not None else str(BUNDLED))
+        clip = run.add_clip(source if source is not None else str(BUNDLED))
+        if clip.kind == "images":
+            run.note("Detecting on some frames only was not tried: pictures in a folder have no times to predict to.")
+        else:
+            wanted = [replace(one, detect_every=every) for one in wanted for every in DETECT_EVERY]
         for one in wanted:
             labels[run.add_worker(one, cold_starts=1)] = one
         looked_at = {_eyes(one): label for label, one in reversed(labels.items())}
@@ -142,47 +112,76 @@ def tune_settings(
         run.close()
 
 
-def _eyes(wanted: Wanted) -> tuple[str, int | None]:
+def _eyes(wanted: Wanted) -> tuple[str, int | None, int]:
     """What decides what is found."""
-    return wanted.model, wanted.side_px
+    return wanted.model, wanted.side_px, wanted.detect_every
 
 
 def choose(run: BenchRun, labels: dict[str, Wanted], budget_ms: float) -> Tuning:
     """The most accurate that surely holds; where accuracies are the same, the one with the most time to spare."""
     # Threads and streams do not change what is found: one of a model's settings was looked at for all of them.
-    accuracy: dict[tuple[str, int | None], AccuracyFigure] = {}
+    accuracy: dict[tuple[str, int | None, int], AccuracyFigure] = {}
     for figure in run.accuracy:
-        accuracy.setdefault(_eyes(labels[figure.contender]), figure)
+        if figure.data == run.accuracy[0].data:  # figures on different pictures cannot be compared
+            accuracy.setdefault(_eyes(labels[figure.contender]), figure)
     tried = []
     for f in figures(run):
         if f.kind != "loop" or f.label not in labels:
             continue
         seen = accuracy.get(_eyes(labels[f.label]))
+        p95 = _p95_ms(run, f, labels[f.label].detect_every)
         tried.append(
             Tried(
                 wanted=labels[f.label],
+                label=f.label,
                 contender=f.contender,
                 ap50=None if seen is None else seen.ap50,
                 ap50_low=None if seen is None else seen.low,
                 ap50_high=None if seen is None else seen.high,
-                p95_ms=f.work.p95,
+                p95_ms=p95,
+                frame_p95_ms=f.work.p95,
                 fps=f.fps,
-                verdict=_holds(f.work.p95, f.fps, budget_ms, f.live),
+                verdict=_holds(p95, f.fps, budget_ms, f.live),
             )
         )
     order = {"holds": 0, "cannot tell": 1, "misses": 2}
-    tried.sort(key=lambda t: (order[t.verdict], -(t.ap50 or 0.0), t.p95_ms.value))
+    worth = {label: _worth(one, accuracy) for label, one in labels.items()}
+    tried.sort(key=lambda t: (order[t.verdict], -worth[t.label], t.wanted.detect_every, t.p95_ms.value))
     if tried and tried[0].verdict == "holds":
         # Of settings that cannot be told apart, the one that leaves most of the machine to others.
         first = tried[0]
         rivals = [
-            t for t in tried if t.verdict == "holds" and t.ap50 == first.ap50 and t.p95_ms.low <= first.p95_ms.high
+            t
+            for t in tried
+            if t.verdict == "holds"
+            and (t.ap50, t.wanted.detect_every) == (first.ap50, first.wanted.detect_every)
+            and t.p95_ms.low <= first.p95_ms.high
         ]
         least = min(rivals, key=lambda t: (_cores(t.wanted), t.p95_ms.value))
         tried.remove(least)
         tried.insert(0, least)
     best = tried[0] if tried and tried[0].verdict == "holds" else None
     return Tuning(budget_ms, tuple(tried), best, _notes(run, tried, best), run)
+
+
+def _worth(wanted: Wanted, accuracy: dict[tuple[str, int | None, int], AccuracyFigure]) -> float:
+    """AP50 to choose by; 0 where it is not known. Predicted boxes never count as better than detected ones of the same
+    model: where they seem so, that is chance."""
+    seen, each = (accuracy.get(_eyes(one)) for one in (wanted, replace(wanted, detect_every=1)))
+    return min((one.ap50 for one in (seen, each) if one is not None), default=0.0) if seen is not None else 0.0
+
+
+def _p95_ms(run: BenchRun, loop: Figures, every: int) -> Estimate:
+    """Of the mean of each ``every`` frames in a row."""
+    series = find_series(run, loop.label, "loop", loop.clip)
+    if every == 1 or series is None:
+        return loop.work.p95
+    return percentiles([_means(block, every) for block in work_ms(series)], (95.0,))[0]
+
+
+def _means(work: FloatArray, count: int) -> FloatArray:
+    count = max(1, min(count, len(work)))
+    return np.convolve(work, np.full(count, 1 / count), "valid") if len(work) else work
 
 
 def _cores(wanted: Wanted) -> int:
@@ -203,18 +202,40 @@ def _holds(p95: Estimate, fps: Estimate, budget_ms: float, live: bool) -> str:
 
 
 def _notes(run: BenchRun, tried: list[Tried], best: Tried | None) -> tuple[str, ...]:
-    notes = [*run.notes, NOT_TRIED]
+    notes = [*run.notes]
+    sparing = [t for t in tried if t.wanted.detect_every > 1]
+    if sparing:
+        frame = ""
+        if best is not None and best in sparing:
+            frame = f"; in the setting named, a frame takes {ms_text(best.frame_p95_ms)} ms at p95"
+        notes.append(
+            "Where 1 of N frames is detected, the time is the mean of N frames in a row: the detected one takes longer "
+            f"than those between{frame}."
+        )
     if all(t.ap50 is None for t in tried):
-        notes.append("There are no labels for this source, so the fastest setting is named; give --data for accuracy.")
-    elif best is not None and best.ap50_low is not None:
+        notes.append(
+            "There are no labels for this source, so the fastest setting is named, of those that detect on most "
+            "frames; give --data for accuracy."
+        )
+    elif any(t.ap50 is None for t in sparing):
+        notes.append(
+            "The accuracy of detecting on 1 of N frames is not known from these labels, so it is named only where "
+            "nothing else holds; the bundled clip and scene:// know theirs frame by frame."
+        )
+    if best is not None and best.ap50_low is not None:
         rivals = {
-            t.wanted.model
+            _named(t.wanted)
             for t in tried
             if t.ap50_high is not None and t.ap50_high >= best.ap50_low and t.verdict == "holds"
-        } - {best.wanted.model}
+        } - {_named(best.wanted)}
         if rivals:
             notes.append(f"Its accuracy cannot be told from that of {', '.join(sorted(rivals))} by these pictures.")
     return tuple(notes)
+
+
+def _named(wanted: Wanted) -> str:
+    every = wanted.detect_every
+    return wanted.model if every == 1 else f"{wanted.model} detecting on 1 of {every} frames"
 
 
 def write_defaults(best: Tried) -> Path:

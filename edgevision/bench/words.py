@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevision.bench.glass import glass_words
+from edgevision.bench.glass import glass_words, page_words
 from edgevision.bench.numbers import fps_text, times_text
 from edgevision.bench.run import BenchRun
 from edgevision.bench.summary import figures, speed_ratio
@@ -101,6 +101,7 @@ def remarks(run: BenchRun) -> list[str]:
             said.append(f"{where}: {abs(f.drift):.0%} {way} in the second half of the run.")
         if not f.fps.has_interval:
             said.append(f"{where}: too few rounds ({f.blocks}) for an interval.")
+    said += [f"{run.contender(g.contender).shown}: {words}" for g in run.glass if (words := page_words(g))]
     throttled = sorted({what for s in run.samples for what in s.throttled or ()})
     if throttled:
         said.append(f"The machine held itself back: {', '.join(throttled)}.")

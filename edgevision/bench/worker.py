@@ -19,6 +19,7 @@ from typing import IO, Any, NoReturn
 import numpy as np
 
 from edgevision import errors
+from edgevision.bench.finding import at_cadence
 from edgevision.bench.frame_sets import FrameSet
 from edgevision.bench.run import Block, Contender
 from edgevision.bench.subject import Subject, Wanted
@@ -68,11 +69,16 @@ class Worker:
     def run_alone(self, address: str, seconds: float, frames: int | None, number: int) -> Block:
         return self._block("alone", address, seconds, frames, number)
 
-    def run_loop(self, address: str, seconds: float, frames: int | None, number: int) -> Block:
-        return self._block("loop", address, seconds, frames, number)
+    def run_loop(
+        self, address: str, seconds: float, frames: int | None, number: int, detect_every: int | None = None
+    ) -> Block:
+        return self._block("loop", address, seconds, frames, number, detect_every=detect_every)
 
-    def find(self, frame_set: FrameSet, seconds: float, min_score: float | None) -> list[Detections]:
-        rows = self._ask("find", frame_set=asdict(frame_set), seconds=seconds, min_score=min_score)
+    def find(
+        self, frame_set: FrameSet, seconds: float, min_score: float | None, detect_every: int | None = None
+    ) -> list[Detections]:
+        asked = {"seconds": seconds, "min_score": min_score, "detect_every": detect_every}
+        rows = self._ask("find", frame_set=asdict(frame_set), **asked)
         return [
             Detections(
                 np.array(boxes, np.float32).reshape(-1, 4), np.array(scores, np.float32), np.array(ids, np.int64)
@@ -93,8 +99,8 @@ class Worker:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(_CLOSE_S)
 
-    def _block(self, what: str, address: str, seconds: float, frames: int | None, number: int) -> Block:
-        values = self._ask(what, address=address, seconds=seconds, frames=frames, number=number)
+    def _block(self, what: str, address: str, seconds: float, frames: int | None, number: int, **more: Any) -> Block:
+        values = self._ask(what, address=address, seconds=seconds, frames=frames, number=number, **more)
         return Block.model_validate(values)
 
     def _ask(self, what: str, **details: Any) -> Any:
@@ -123,6 +129,34 @@ class Worker:
         code = self._process.returncode
         memory = "; the machine may be short of memory" if code in (-9, 137) else ""
         return f"{self.name}: its process ended with exit code {code} while it was measured{memory}"
+
+
+class Sparing:
+    """A worker's model in a loop that detects on one of ``detect_every`` frames: another contender in its process.
+
+    A process for each would hold the same model again and again: on a small machine, more than there is memory for.
+    """
+
+    def __init__(self, worker: Worker, detect_every: int) -> None:
+        self._worker, self._every = worker, detect_every
+
+    def describe(self) -> Contender:
+        return at_cadence(self._worker.describe(), self._every)
+
+    def run_alone(self, address: str, seconds: float, frames: int | None, number: int) -> Block:
+        return self._worker.run_alone(address, seconds, frames, number)
+
+    def run_loop(self, address: str, seconds: float, frames: int | None, number: int) -> Block:
+        return self._worker.run_loop(address, seconds, frames, number, self._every)
+
+    def find(self, frame_set: FrameSet, seconds: float, min_score: float | None) -> list[Detections]:
+        return self._worker.find(frame_set, seconds, min_score, self._every)
+
+    def peak_rss_mib(self) -> float:
+        return self._worker.peak_rss_mib()
+
+    def close(self) -> None:
+        """Nothing: the process is its worker's to end."""
 
 
 def _serve(requests: IO[str], answers: IO[str]) -> None:
@@ -160,7 +194,7 @@ def _do(subject: Subject, what: str, request: dict[str, Any]) -> Any:
         return subject.peak_rss_mib()
     values = request["frame_set"]
     frame_set = FrameSet(**{**values, "files": tuple(values["files"])})
-    found = subject.find(frame_set, request["seconds"], request["min_score"])
+    found = subject.find(frame_set, request["seconds"], request["min_score"], request["detect_every"])
     return [(d.boxes.tolist(), d.scores.tolist(), d.class_ids.tolist()) for d in found]
 
 

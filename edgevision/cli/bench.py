@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -20,6 +21,12 @@ app = typer.Typer(
 
 _RUNS = "A run.json that `edgevision bench --out` wrote."
 _MODEL, _SPEED, _OUTPUT, _MODES = "Models", "How", "Output", "Other measurements"
+
+
+class Flashed(StrEnum):
+    AUTO = "auto"
+    WINDOW = "window"
+    BROWSER = "browser"
 
 
 @app.callback()
@@ -69,6 +76,10 @@ def bench(
         str | None, typer.Option(help="For one inference; 1,2 measures both.", rich_help_panel=_SPEED)
     ] = None,
     streams: Annotated[int, typer.Option(min=1, max=64, help="Frames inferred at once.", rich_help_panel=_SPEED)] = 1,
+    detect_every: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="The loop detects on each Nth frame only.", rich_help_panel=_SPEED),
+    ] = 1,
     sustained: Annotated[
         str | None,
         typer.Option(help="10m: the loop for so long, fps against heat and clock.", rich_help_panel=_MODES),
@@ -79,6 +90,22 @@ def bench(
             "--glass", help="Flash the screen, see it through --source: screen to result.", rich_help_panel=_MODES
         ),
     ] = False,
+    display: Annotated[
+        Flashed,
+        typer.Option(
+            help="Of --glass: what flashes. auto: a window where there is a screen, else a page.",
+            rich_help_panel=_MODES,
+        ),
+    ] = Flashed.AUTO,
+    host: Annotated[
+        str, typer.Option(help="Address of that page; 0.0.0.0 lets a phone show it.", rich_help_panel=_MODES)
+    ] = "127.0.0.1",
+    port: Annotated[
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port of that page; by default 8080 or the next free.", rich_help_panel=_MODES
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Write run.json, report.html and report.md into this folder.", rich_help_panel=_OUTPUT),
@@ -96,11 +123,13 @@ def bench(
 
     if out is not None and out.exists() and not out.is_dir():
         raise UsageError(f"{out}: expected a folder to write into, found a file")
-    contenders, notes = _contenders(model, against, weights, prompts, threads, streams, allow_upload)
+    contenders, notes = _contenders(model, against, weights, prompts, threads, streams, detect_every, allow_upload)
     if glass:
         from edgevision.cli.bench_glass import run_glass
 
-        run = run_glass(contenders[0], source)
+        run = run_glass(contenders[0], source, display, host, port)
+    elif (display, host, port) != (Flashed.AUTO, "127.0.0.1", None):
+        raise UsageError("--display, --host and --port say what --glass flashes: give them with --glass")
     else:
         with progress_bar() as progress:
             run = _measure(contenders, notes, source, data, seconds, frames, sustained, streams, progress)
@@ -158,7 +187,7 @@ def tune(
     seconds: Annotated[float, typer.Option(min=0.1, help="For each setting.")] = 4.0,
     write: Annotated[bool, typer.Option("--write", help="Make it what `edgevision run` does by default.")] = False,
 ) -> None:
-    """The most accurate setting that holds a time budget on this machine: model, input size, threads, streams."""
+    """The most accurate setting that holds a time budget here: model, input size, threads, streams, --detect-every."""
     from edgevision.bench.tune import parse_budget_ms, tune_settings, write_defaults
     from edgevision.cli.bench_show import announce, progress_bar, show_tuning
 
@@ -181,6 +210,7 @@ def _contenders(
     prompts: str | None,
     threads: str | None,
     streams: int,
+    detect_every: int,
     allow_upload: bool,
 ) -> tuple[list[Wanted], list[str]]:
     """Who is measured, and what to say about who is not."""
@@ -195,6 +225,8 @@ def _contenders(
             raise UsageError(f"--threads: expected numbers from 1 to 256 with commas between, got {threads!r}")
         counts = [int(w) for w in words]
     names, notes = list(models or []), []
+    if detect_every > 1:
+        notes.append(f"The loop's times are of all frames: 1 of {detect_every} is detected, and takes longer.")
     if not names:
         names = ["person"]
         twin = float_twin("person")
@@ -202,7 +234,12 @@ def _contenders(
             names.append(twin)
         else:
             notes.append("No float twin of person is here (a model named person-float): int8 alone was measured.")
-    wanted = [Wanted(name, threads=count, streams=streams, prompts=prompts) for name in names for count in counts]
+    every = detect_every
+    wanted = [
+        Wanted(name, threads=count, streams=streams, detect_every=every, prompts=prompts)
+        for name in names
+        for count in counts
+    ]
     chosen = None if weights == "hub" else weights
     for name in (n.strip() for n in (against or "").split(",")):
         if not name:
@@ -210,7 +247,7 @@ def _contenders(
         full = name if name.startswith(PREFIX) else PREFIX + name
         foundation_kind(full)
         wanted += [
-            Wanted(full, threads=count, streams=1, weights=chosen, prompts=prompts, allow_upload=allow_upload)
+            Wanted(full, threads=count, detect_every=every, weights=chosen, prompts=prompts, allow_upload=allow_upload)
             for count in counts
         ]
     return wanted, notes

@@ -9,7 +9,7 @@ from edgevision.cli.loop import announce
 from edgevision.errors import UsageError
 from edgevision.store import user_data_folder
 
-KEYS = {"model": str, "imgsz": int, "threads": int, "streams": int}
+KEYS = {"model": str, "imgsz": int, "threads": int, "streams": int, "detect_every": int}
 
 
 def run_defaults(words: Sequence[str]) -> dict[str, str | int]:
@@ -30,5 +30,6 @@ def run_defaults(words: Sequence[str]) -> dict[str, str | int]:
     if wrong:
         known = ", ".join(KEYS)
         raise UsageError(f"{path}: expected {known} in it, got {wrong[0]} = {values[wrong[0]]!r}; correct or remove it")
-    announce(f"{' '.join(f'--{key} {value}' for key, value in values.items())} (from {path})")
+    told = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in values.items())
+    announce(f"{told} (from {path})")
     return values

@@ -85,8 +85,9 @@ def show_summary(summary: Summary) -> None:
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     fps = "–" if math.isnan(summary.fps) else f"{summary.fps:.1f}"
     cpu = "–" if math.isnan(summary.cpu_percent) else f"{summary.cpu_percent:.0f} % of one core"
+    frames = f"{summary.frames} frames" + (f" ({summary.predicted} of them predicted)" if summary.predicted else "")
     console.print(
-        f"{summary.frames} frames, {fps} fps (unique frames through the whole loop), {summary.dropped} dropped, "
+        f"{frames}, {fps} fps (unique frames through the whole loop), {summary.dropped} dropped, "
         f"CPU {cpu}, peak RSS {summary.peak_rss_mib:.0f} MiB"
     )
     console.print(table)

@@ -7,11 +7,17 @@ import os
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from edgevision.errors import ModelError
+from edgevision.errors import ModelError, UsageError
 from edgevision.stages import ContextManaged
 from edgevision.store import find_model, read_graph, search_path
+from edgevision.swap_report import SwapReport
+
+if TYPE_CHECKING:
+    from edgevision.pipeline import Pipeline
 
 _POLL_S = 0.5
 SETTLE_S = 1.0
@@ -98,6 +104,19 @@ class WatchThread(ContextManaged):
             elif self._watch.waiting and self._watch.waiting != said:
                 self._told(f"the model's folder has changed, and is not taken yet: {self._watch.waiting}")
             said = self._watch.waiting
+
+
+def swap_in(pipeline: Pipeline, model: str, told: Callable[[str], None]) -> None:
+    """The model that stands in its folder now. Waits for its report, and for one that a person asked for before."""
+    told(f"the folder of {model} has changed: swapping")
+    begun: Future[SwapReport] | None = None
+    while begun is None and not pipeline.ended:
+        try:
+            begun = pipeline.start_swap(model)
+        except UsageError:
+            time.sleep(0.5)
+    if begun is not None:
+        begun.result()
 
 
 def _files_in(folder: Path) -> list[Path]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from edgevision.cli.display import Display, choose_display
 
 if TYPE_CHECKING:
     from contextlib import ExitStack
@@ -15,16 +15,8 @@ if TYPE_CHECKING:
     from edgevision.controls import Controls
     from edgevision.detector import OnnxDetector
     from edgevision.foundation.detector import FoundationDetector
-    from edgevision.pipeline import Pipeline
-    from edgevision.stages import Detector, Sink, Source
+    from edgevision.stages import Detector, Sink
     from edgevision.swap_report import Progress
-
-
-class Display(StrEnum):
-    AUTO = "auto"
-    WINDOW = "window"
-    BROWSER = "browser"
-    NONE = "none"
 
 
 _SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
@@ -58,8 +50,8 @@ def run(
         typer.Option(help="A second model, of `distill head`: which kind each box is.", rich_help_panel=_DETECTION),
     ] = None,
     track: Annotated[
-        bool, typer.Option("--track/--no-track", help="Follow objects over time.", rich_help_panel=_DETECTION)
-    ] = False,
+        bool | None, typer.Option("--track/--no-track", help="Follow objects over time.", rich_help_panel=_DETECTION)
+    ] = None,
     display: Annotated[
         Display, typer.Option(help="auto: a window where there is a screen, else a page.", rich_help_panel=_SEEN)
     ] = Display.AUTO,
@@ -82,6 +74,15 @@ def run(
         int | None,
         typer.Option(min=1, max=64, help="Frames inferred at once. By default 1 when live.", rich_help_panel=_SPEED),
     ] = None,
+    detect_every: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Detect on each Nth frame only; on the others boxes follow their motion (--track).",
+            rich_help_panel=_SPEED,
+        ),
+    ] = 1,
     width: Annotated[int | None, typer.Option(min=1, help="Ask the camera for it.", rich_help_panel=_CAMERA)] = None,
     height: Annotated[int | None, typer.Option(min=1, help="Ask the camera for it.", rich_help_panel=_CAMERA)] = None,
     fps: Annotated[
@@ -142,13 +143,15 @@ def run(
         os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     from edgevision.cli.foundation_options import FoundationLoader
     from edgevision.cli.loop import announce, configure_logging, run_loop
+    from edgevision.cli.opening import default_streams, detect_every_words, open_for_run, size_words
     from edgevision.controls import Controls
+    from edgevision.errors import UsageError
     from edgevision.foundation import is_foundation
     from edgevision.heap import keep_freed_memory
 
     configure_logging(verbose)
     keep_freed_memory()
-    chosen, why = _choose_display(display)
+    chosen, why = choose_display(display)
     controls = Controls()
     with ExitStack() as stack:
         sinks: list[Sink] = []
@@ -164,14 +167,20 @@ def run(
             min_score=conf,
             threads=threads,
         )
+        tracking = detect_every > 1 if track is None else track
+        if detect_every > 1 and not tracking:
+            raise UsageError(
+                "--no-track leaves nothing that predicts boxes between detections: leave it out, or --detect-every 1"
+            )
         foundation.check(model, iou=iou, classes=classes, imgsz=imgsz, streams=streams, watch=watch)
         _add_files(stack, sinks, save, json_, controls)
-        opened = stack.enter_context(_open(source, width, height, fps))
+        opened = stack.enter_context(open_for_run(source, width, height, fps))
         # A foundation model takes one frame at a time.
-        lanes = 1 if is_foundation(model) else streams or _default_streams(opened)
+        lanes = 1 if is_foundation(model) else streams or default_streams(opened)
 
         from edgevision.cli.door import ControlDoor
-        from edgevision.cli.model_watch import ModelWatch, WatchThread
+        from edgevision.cli.model_watch import ModelWatch, WatchThread, swap_in
+        from edgevision.follow import tracker_for
         from edgevision.pipeline import Pipeline
         from edgevision.publish.snapshot import SnapshotWriter
         from edgevision.render import Renderer
@@ -203,13 +212,10 @@ def run(
 
             second = load_detector(then, threads=threads)
             served, lanes = SecondStage(detector, second), 1
-        announce(f"{served.name} on {opened.info.name}, {_size(opened)}")
-        tracker = None
-        if track:
-            from edgevision.track import ByteTracker, doubtful_score
-
-            tracker = ByteTracker.for_scores(detector.shown_score, opened.info.fps or 30.0)
-            detector.min_score = doubtful_score(detector.shown_score)
+        announce(f"{served.name} on {opened.info.name}, {size_words(opened)}")
+        tracker = tracker_for(detector, opened.info) if tracking else None
+        if detect_every > 1:
+            announce(detect_every_words(detect_every, opened.info))
         browser = None
         if chosen is Display.WINDOW:
             from edgevision.publish.window import WindowSink
@@ -230,6 +236,7 @@ def run(
             controls=controls,
             snapshot=lambda picture, result: announce(f"snapshot saved: {writer.write(picture, result)}"),
             streams=lanes,
+            detect_every=detect_every,
         )
         options = LoadOptions(
             min_score=conf,
@@ -238,7 +245,7 @@ def run(
             side_px=imgsz,
             threads=threads,
             lanes=lanes,
-            track=track,
+            track=tracking,
         )
         door: ControlDoor | None = None
 
@@ -265,39 +272,8 @@ def run(
         if control:
             door = stack.enter_context(ControlDoor(pipeline, page))
         if changes is not None:
-            stack.enter_context(WatchThread(changes, lambda: _swap_in(pipeline, model), announce))
+            stack.enter_context(WatchThread(changes, lambda: swap_in(pipeline, model, announce), announce))
         run_loop(pipeline, frames, duration)
-
-
-def _swap_in(pipeline: Pipeline, model: str) -> None:
-    """The model that stands in its folder now. Waits for its report, and for one that a person asked for before."""
-    from concurrent.futures import Future
-
-    from edgevision.cli.loop import announce
-    from edgevision.errors import UsageError
-    from edgevision.swap_report import SwapReport
-
-    announce(f"the folder of {model} has changed: swapping")
-    begun: Future[SwapReport] | None = None
-    while begun is None and not pipeline.ended:
-        try:
-            begun = pipeline.start_swap(model)
-        except UsageError:
-            time.sleep(0.5)
-    if begun is not None:
-        begun.result()
-
-
-def _choose_display(asked: Display) -> tuple[Display, str]:
-    """Window, page or nothing; and, where it was not asked for by name, why."""
-    if asked is not Display.AUTO:
-        return asked, ""
-    from edgevision.publish.window import why_no_window
-
-    reason = why_no_window()
-    if reason is None:
-        return Display.WINDOW, ""
-    return Display.BROWSER, f"{reason.split(':', 1)[0]}; "
 
 
 def _add_files(stack: ExitStack, sinks: list[Sink], save: Path | None, json_: str | None, controls: Controls) -> None:
@@ -310,32 +286,3 @@ def _add_files(stack: ExitStack, sinks: list[Sink], save: Path | None, json_: st
 
         # Last, so that the publish time it writes covers the others.
         sinks.append(stack.enter_context(JsonLinesSink(json_, controls)))
-
-
-def _open(source: str | None, width: int | None, height: int | None, fps: float | None) -> Source:
-    from edgevision.capture import open_source
-    from edgevision.cli.loop import announce
-
-    if source is None:
-        from edgevision.capture import first_camera
-
-        source = first_camera()
-        if source is None:
-            source = "scene://"
-            announce("no camera found (`edgevision doctor` looks closer): showing the built-in scene")
-    return open_source(source, width_px=width, height_px=height, fps=fps)
-
-
-def _default_streams(source: Source) -> int:
-    """One when live, for the least age; a file is done sooner with a stream a core."""
-    if source.info.live:
-        return 1
-    from edgevision.cores import usable_cores
-
-    return min(4, usable_cores())
-
-
-def _size(source: Source) -> str:
-    info = source.info
-    rate = f" at {info.fps:g} fps" if info.fps else ""
-    return f"{info.width_px}×{info.height_px}{rate}"

@@ -1,7 +1,7 @@
 """One line of JSON a frame, to a file or to standard output.
 
     {"frame": 12, "captured_ns": 81020030040, "age_ms": 14.2, "model": "person@1.0.0", "source": "/dev/video0",
-     "size": [1280, 720], "times_ms": {"capture": 31.0, …}, "detections":
+     "size": [1280, 720], "predicted": false, "times_ms": {"capture": 31.0, …}, "detections":
      [{"box": [x1, y1, x2, y2], "score": 0.8731, "class": "person", "class_id": 0, "track_id": 3}]}
 
 Every line is handed to the system at once and whole: what is in the file after a crash is lines, and
@@ -45,6 +45,7 @@ def as_record(result: Result, now_ns: int) -> dict[str, Any]:
         "model": result.model,
         "source": result.frame.source.name,
         "size": list(result.frame.size_wh),
+        "predicted": result.predicted,
         "times_ms": result.times.as_ms(),
         "detections": [
             {

@@ -258,6 +258,7 @@ class Pages:
             "detail": status.detail,
             "fps": round(status.fps, 2),
             "infer_ms": round(status.infer_ms, 2),
+            "detect_every": status.detect_every,
             "age_ms": round(status.age_ms, 1),
             "dropped": status.dropped,
             "frames": status.frames,

@@ -56,6 +56,7 @@ function show(state, now = {}) {
 function figures(now) {
   byId("fps").textContent = now.fps.toFixed(1);
   byId("infer").textContent = now.infer_ms.toFixed(1);
+  byId("infer-unit").textContent = now.detect_every > 1 ? `ms every ${now.detect_every} frames` : "ms";
   const seconds = now.age_ms >= 1000;
   byId("age").textContent = seconds ? (now.age_ms / 1000).toFixed(1) : Math.round(now.age_ms);
   byId("age-unit").textContent = seconds ? "s" : "ms";
