@@ -203,6 +203,7 @@ def _job(
         num_cpus=1,
     )
     try:
+        batch: Any
         for batch in answers.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=1):
             for packed in batch["answer"].to_pylist():
                 number, answer = pickle.loads(packed)

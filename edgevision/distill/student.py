@@ -129,6 +129,9 @@ class Exported(nn.Module):
     probabilities), so that any tool that reads those reads this.
     """
 
+    centres: Tensor
+    strides: Tensor
+
     def __init__(self, student: Student, input_wh: tuple[int, int]) -> None:
         super().__init__()
         self.student = student

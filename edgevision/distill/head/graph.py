@@ -22,6 +22,9 @@ OPSET = 18
 class _Front(nn.Module):
     """(1, S, S, 3) uint8 BGR to unit vectors (1, D): what the network was trained on is done inside."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, features: FeatureDetector) -> None:
         super().__init__()
         self.network = features.network
