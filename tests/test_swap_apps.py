@@ -232,7 +232,7 @@ def test_giving_up_waiting_says_that_the_swap_goes_on(place, runtime):
             time.sleep(0.05)
         waiting.send_signal(signal.SIGINT)
         _, err = waiting.communicate(timeout=HANG_S)
-        assert waiting.returncode == 130
+        assert waiting.returncode == 130, err
         assert "the swap goes on in the app" in err
         code, out, _ = swap(place, runtime, "--revert", "--json")
         report = json.loads(out)

@@ -77,8 +77,8 @@ def swap(
     gates |= {"data": str(data.resolve())} if data is not None else {}
     gates_from(gates)  # what cannot be meant is said without asking an app
     app = find_app(to)
-    begun = app.ask("swap", model=_as_the_app_sees_it(model), gates=gates)
     try:
+        begun = app.ask("swap", model=_as_the_app_sees_it(model), gates=gates)
         report = _wait(app, begun, json_)
     except KeyboardInterrupt:
         typer.echo(
