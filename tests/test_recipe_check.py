@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from itertools import pairwise
 from pathlib import Path
@@ -22,7 +21,7 @@ from edgevision.intake.verify import verify_model
 from edgevision.manifest import InputRecipe, Manifest, Resize
 from edgevision.session import Session
 
-SHARED = Path(os.environ.get("EDGEVISION_SHARED", "/work/shared"))
+SHARED = Path(__file__).resolve().parents[2] / "shared"
 SQUARE = InputRecipe(width_px=64, height_px=64)
 
 
