@@ -18,7 +18,8 @@ from edgevision.gates import Candidate, Gates, Step, judge_agreement, judge_late
 from edgevision.result import Result
 from edgevision.slot import Closed, Slot
 from edgevision.stages import Detector, Loop, shown_score
-from edgevision.swap_report import Check, Progress, SwapReport, Verdict
+from edgevision.swap_report import Progress, SwapReport, Verdict
+from edgevision.trial_record import Refused, TrialRecord
 
 _log = logging.getLogger(__name__)
 
@@ -30,10 +31,6 @@ _LOOK_S = 0.1
 _WINDOW_S = 2.0
 """What is watched is judged so often: a model that breaks down late is not covered by how well it began."""
 _WARM_UP_RUNS = 3
-
-
-class Refused(Exception):
-    """A gate that is not forced has failed."""
 
 
 class Trial:
@@ -48,14 +45,10 @@ class Trial:
         clock: Callable[[], float],
         tell: Callable[[Progress], None],
     ) -> None:
-        self._loop, self._gates, self._clock, self._tell = loop, gates, clock, tell
+        self._loop, self._gates, self._clock = loop, gates, clock
         self._old = loop.detector
-        self._report = SwapReport(self._old.name, name, Verdict.REFUSED, (), None, 0.0, number, time.time())
-        self._checks: list[Check] = []
-        self._doing, self._began_s = "", clock()
+        self._record = TrialRecord(self._old.name, name, gates, number, clock, tell)
         self._recent: Slot[Result] = Slot(1, newest_wins=True)
-        self._cancelled = threading.Event()
-        self._why_cancelled = ""
         self._failure: BaseException | None = None
         self._awaited: str | None = None
         self._served = threading.Event()
@@ -64,16 +57,15 @@ class Trial:
 
     def cancel(self, why: str) -> None:
         """End it as if a gate had failed."""
-        self._why_cancelled = self._why_cancelled or why
-        self._cancelled.set()
+        self._record.cancel(why)
 
     def run(self, find: Callable[[str], Candidate]) -> tuple[SwapReport, Detector | None]:
         """The report, and the model that was replaced for good, where one was."""
         verdict, exchanged = Verdict.REFUSED, False
         stop = self._loop.observe(self._keep)
         try:
-            self._begin("manifest")
-            candidate = find(self._report.new)
+            self._record.begin("manifest")
+            candidate = find(self._record.report.new)
             for step in candidate.before:
                 self._look(step)
             new = self._load(candidate)
@@ -99,37 +91,33 @@ class Trial:
             pass
         except Exception as exc:
             # Of a foreign detector, or a fault of ours: the camera goes on either way.
-            _log.exception("swap to %s: %s failed", self._report.new, self._doing)
-            self._note(Check(self._doing, False, f"{type(exc).__name__}: {exc}", "no errors", False, self._took_ms()))
+            _log.exception("swap to %s: %s failed", self._record.report.new, self._record.doing)
+            self._record.broke(exc)
         finally:
             if exchanged and verdict is not Verdict.ACCEPTED:
                 self._loop.exchange(self._old)
             stop()
             self._recent.close()
-        return self._ended(verdict), self._old if verdict is Verdict.ACCEPTED else None
+        return self._record.ended(verdict), self._old if verdict is Verdict.ACCEPTED else None
 
     def go_back(self, to: Detector) -> SwapReport:
         """Let ``to``, that served before, serve again without a check."""
         stop = self._loop.observe(self._keep)
         try:
             self._exchange(to, guarded=False)
-            return self._ended(Verdict.WENT_BACK)
+            return self._record.ended(Verdict.WENT_BACK)
         except Refused:
-            return self._ended(Verdict.REFUSED)
+            return self._record.ended(Verdict.REFUSED)
         finally:
             stop()
             self._recent.close()
-
-    def _ended(self, verdict: Verdict) -> SwapReport:
-        self._report = replace(self._report, verdict=verdict, checks=tuple(self._checks))
-        return self._report
 
     def _keep(self, result: Result) -> None:
         """Each published result, in the loop's thread."""
         if not self._served.is_set():
             if result.model == self._awaited and not result.predicted:
                 self._first_new_s = time.monotonic()
-                self._report = replace(self._report, first_frame=result.frame.index)
+                self._record.report = replace(self._record.report, first_frame=result.frame.index)
                 self._served.set()
             else:
                 self._last_old_s = time.monotonic()
@@ -137,70 +125,43 @@ class Trial:
         if not result.predicted:
             self._recent.put(result)
 
-    # What is told of it.
-
-    def _begin(self, name: str) -> None:
-        self._doing, self._began_s = name, self._clock()
-        self._stop_if_cancelled()
-        self._tell_progress()
-
-    def _check(self, name: str, passed: bool, figure: str, limit: str, agreement: Agreement | None = None) -> None:
-        forced = not passed and name in self._gates.force
-        classes = agreement.differences() if agreement is not None else ()
-        self._note(Check(name, passed, figure, limit, forced, self._took_ms(), classes))
-        if not passed and not forced:
-            raise Refused
-
-    def _note(self, check: Check) -> None:
-        self._checks.append(check)
-        self._tell_progress()
-
-    def _took_ms(self) -> float:
-        return (self._clock() - self._began_s) * 1e3
-
-    def _tell_progress(self) -> None:
-        report = self._report
-        self._tell(Progress(report.number, report.old, report.new, self._doing, tuple(self._checks)))
-
-    def _stop_if_cancelled(self) -> None:
-        if self._cancelled.is_set():
-            self._check("person", False, self._why_cancelled, "no one to stop it")
-
     # The file, and the model by itself.
 
     def _look(self, step: Step) -> None:
-        self._begin(step.name)
+        self._record.begin(step.name)
         try:
             figure = step.look()
         except EdgeVisionError as exc:
-            self._check(step.name, False, str(exc), step.limit)
+            self._record.check(step.name, False, str(exc), step.limit)
         else:
-            self._check(step.name, True, figure, step.limit)
+            self._record.check(step.name, True, figure, step.limit)
 
     def _load(self, candidate: Candidate) -> Detector:
-        self._begin("load")
+        self._record.begin("load")
         limit = "a model that loads"
         try:
             new = candidate.load()
         except EdgeVisionError as exc:
-            self._check("load", False, str(exc), limit)
+            self._record.check("load", False, str(exc), limit)
             raise
-        self._report = replace(self._report, new=new.name, load_ms=self._took_ms())
+        self._record.report = replace(self._record.report, new=new.name, load_ms=self._record.took_ms)
         # Results say by their model's name alone whose they are.
         different = new.name != self._old.name
-        figure = f"{new.name} in {self._took_ms():.0f} ms"
-        self._check("load", different, figure if different else f"{new.name} serves already", limit + ", and another")
+        figure = f"{new.name} in {self._record.took_ms:.0f} ms"
+        self._record.check(
+            "load", different, figure if different else f"{new.name} serves already", limit + ", and another"
+        )
         return new
 
     def _warm_up(self, new: Detector) -> None:
-        self._begin("warm-up")
+        self._record.begin("warm-up")
         picture, limit = self._next().frame.pixels, "a model that runs on a frame of this source"
         try:
             took_ms = [self._timed(new, picture)[1] for _ in range(_WARM_UP_RUNS)]
         except ModelError as exc:
-            self._check("warm-up", False, str(exc), limit)
+            self._record.check("warm-up", False, str(exc), limit)
         else:
-            self._check("warm-up", True, f"first run {took_ms[0]:.1f} ms, last {took_ms[-1]:.1f} ms", limit)
+            self._record.check("warm-up", True, f"first run {took_ms[0]:.1f} ms, last {took_ms[-1]:.1f} ms", limit)
 
     # Beside the serving loop.
 
@@ -209,14 +170,14 @@ class Trial:
         deadline_s = self._clock() + self._gates.patience_s
         figure = f"no frame in {self._gates.patience_s:g} s"
         while self._clock() < deadline_s:
-            self._stop_if_cancelled()
+            self._record.stop_if_cancelled()
             try:
                 return self._recent.take(_LOOK_S)
             except (TimeoutError, Closed):
                 if self._loop.ended:
                     figure = "the loop has ended"
                     break
-        self._check("frames", False, figure, "frames to check on: is the source lost, or the loop paused?")
+        self._record.check("frames", False, figure, "frames to check on: is the source lost, or the loop paused?")
         raise Refused
 
     def _timed(self, detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detections, float]:
@@ -229,20 +190,19 @@ class Trial:
 
     def _rest(self, worked_s: float) -> None:
         """Let the loop keep its pace."""
-        self._cancelled.wait(min(_REST * worked_s, _LONGEST_REST_S))
-        self._stop_if_cancelled()
+        self._record.rest(min(_REST * worked_s, _LONGEST_REST_S))
 
     def _run(self, new: Detector, result: Result, gate: str) -> tuple[Detections, float]:
         """What the new model shows on a result's frame, and the ms it took."""
         try:
             found, took_ms = self._timed(new, result.frame.pixels)
         except ModelError as exc:
-            self._check(gate, False, str(exc), "no errors")
+            self._record.check(gate, False, str(exc), "no errors")
             return Detections.empty(), 0.0
         return found.select(found.scores >= shown_score(new)), took_ms
 
     def _latency(self, new: Detector) -> None:
-        self._begin("latency")
+        self._record.begin("latency")
         result = self._next()
         info = result.frame.source
         if self._budget_ms is None and info.live and info.fps:
@@ -250,20 +210,20 @@ class Trial:
         took = []
         for _ in range(self._gates.latency_runs):
             took.append(self._run(new, result, "latency")[1])
-            self._stop_if_cancelled()
+            self._record.stop_if_cancelled()
         fits, figure, limit = judge_latency(took, self._budget_ms)
-        self._check("latency", fits, f"{figure} beside the serving loop", limit)
+        self._record.check("latency", fits, f"{figure} beside the serving loop", limit)
 
     def _shadow(self, new: Detector) -> None:
         if self._gates.shadow_frames == 0:
             return
-        self._begin("shadow")
+        self._record.begin("shadow")
         agreement = Agreement(self._old.classes, new.classes)
         for _ in range(self._gates.shadow_frames):
             result = self._next()
             found, _ = self._run(new, result, "shadow")
             agreement.add(result.detections, found, self._sure_score)
-        self._check("shadow", *judge_agreement(agreement, self._gates), agreement)
+        self._record.check("shadow", *judge_agreement(agreement, self._gates), agreement)
 
     @property
     def _sure_score(self) -> float:
@@ -272,48 +232,49 @@ class Trial:
     def _accuracy(self, new: Detector, candidate: Candidate) -> None:
         if self._gates.min_ap is None or self._gates.data is None:
             return
-        self._begin("accuracy")
+        self._record.begin("accuracy")
         limit = f"AP50 of at least {self._gates.min_ap:g}"
         if candidate.measure_ap is None:
-            self._check("accuracy", False, "cannot be measured here", limit)
+            self._record.check("accuracy", False, "cannot be measured here", limit)
             return
         try:
             ap, words = candidate.measure_ap(new, self._gates.data, self._rest)
         except EdgeVisionError as exc:
-            self._check("accuracy", False, str(exc), limit)
+            self._record.check("accuracy", False, str(exc), limit)
         else:
-            self._check("accuracy", ap >= self._gates.min_ap, f"AP50 {ap:.3f} {words}", limit)
+            self._record.check("accuracy", ap >= self._gates.min_ap, f"AP50 {ap:.3f} {words}", limit)
 
     # In its place.
 
     def _exchange(self, new: Detector, guarded: bool) -> None:
-        self._begin("exchange")
+        self._record.begin("exchange")
         self._awaited = new.name
         self._loop.exchange(new, guarded=guarded, on_failure=self._failed if guarded else None)
         deadline_s = self._clock() + self._gates.patience_s
         while not self._served.wait(_LOOK_S):
             if self._failure is not None or self._loop.ended or self._clock() >= deadline_s:
                 break
+        limit = "a result of the new model"
         if self._served.is_set():
             after = f", {(self._first_new_s - self._last_old_s) * 1e3:.0f} ms after the last"
             gap = after if self._last_old_s else ""
-            self._check("exchange", True, f"frame {self._report.first_frame}{gap}", "a result of the new model")
+            self._record.check("exchange", True, f"frame {self._record.report.first_frame}{gap}", limit)
             return
         why = f"no result in {self._gates.patience_s:g} s" if self._failure is None else str(self._failure)
-        self._check("exchange", False, "the loop has ended" if self._loop.ended else why, "a result of the new model")
+        self._record.check("exchange", False, "the loop has ended" if self._loop.ended else why, limit)
 
     def _failed(self, error: BaseException) -> None:
         self._failure = self._failure or error
 
     def _look_for_errors(self) -> None:
         if self._failure is not None:
-            self._check("watch", False, str(self._failure), "no errors")
+            self._record.check("watch", False, str(self._failure), "no errors")
 
     def _watch(self, new: Detector) -> None:
         """The new model serves; the old one looks at what it is shown, and answers for every frame that fails."""
         if self._gates.watch_s == 0:
             return
-        self._begin("watch")
+        self._record.begin("watch")
         whole = Agreement(self._old.classes, new.classes)
         window = Agreement(self._old.classes, new.classes)
         took_ms: list[float] = []
@@ -336,4 +297,4 @@ class Trial:
         seen = whole if judged[0] else window
         alike, figure, limit = judge_agreement(seen, self._gates)
         fits, latency, budget = judge_latency(took_ms, self._budget_ms)
-        self._check("watch", alike and fits, f"{latency}; {figure}", f"{budget}; {limit}", seen)
+        self._record.check("watch", alike and fits, f"{latency}; {figure}", f"{budget}; {limit}", seen)

@@ -38,6 +38,7 @@ FLOORS: list[list[str]] = [
             "follow",
             "lanes",
             "gates",
+            "trial_record",
             "trial",
             "swap",
             "supply",
