@@ -1,0 +1,91 @@
+"""``edgevision distill all``: the whole line in one command."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from edgevision.cli.distill_options import (
+    Device,
+    Doubt,
+    Epochs,
+    Init,
+    Mirror,
+    Prompts,
+    Side,
+    Soft,
+    Student,
+    Sure,
+    Teacher,
+    Threads,
+    Workers,
+    recipe_of,
+    teaching_of,
+)
+
+
+def all_(
+    source: Annotated[str, typer.Option(help="A folder of pictures, a clip, or any source of `edgevision run`.")],
+    out: Annotated[Path, typer.Option(help="Folder of the whole line; what is done in it is not done again.")],
+    name: Annotated[str, typer.Option(help="What the model is to be called.")],
+    teacher: Teacher,
+    student: Student = "person",
+    prompts: Prompts = None,
+    labels: Annotated[Path | None, typer.Option(help="Labels that people made, to be kept.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Frames to collect at most.")] = None,
+    sure: Sure = "0.45",
+    doubt: Doubt = "0.25",
+    mirror: Mirror = True,
+    epochs: Epochs = None,
+    side: Side = None,
+    init: Init = None,
+    soft: Soft = None,
+    workers: Workers = None,
+    threads: Threads = None,
+    device: Device = None,
+    licence: Annotated[str, typer.Option(help="Of the weights.")] = "unknown",
+    int8: Annotated[bool, typer.Option(help="Ship int8.")] = True,
+    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Even if int8 loses over 1.5 points AP50.")] = False,
+    swap: Annotated[bool, typer.Option(help="Swap it into the running app, behind the swap's gates.")] = True,
+) -> None:
+    """The whole line, from frames to a model of yours that runs: each step is resumed where it was stopped."""
+    from edgevision.distill import show
+    from edgevision.distill.line import Line, run_line
+    from edgevision.distill.product import Wish
+    from edgevision.distill.train import usual_workers
+
+    teachers, settings = teaching_of(teacher, prompts, sure, doubt, mirror, threads, False)
+    line = Line(
+        source=source,
+        folder=out,
+        teachers=teachers,
+        settings=settings,
+        recipe=recipe_of(student, epochs, side, init, soft),
+        wish=Wish(name, licence=licence, recipe=Path(student).stem, allow_loss=allow_loss, replace=True),
+        people=labels,
+        most=most,
+        int8=int8,
+        workers=usual_workers() if workers is None else workers,
+        threads=threads,
+        device=device,
+    )
+    label_ = run_line(line, show)
+    if not swap:
+        show.say(f"swap it into a running app: edgevision swap {name}")
+        return
+    _swap_in(label_, name)
+
+
+def _swap_in(label_: str, name: str) -> None:
+    """Into the app that runs, where one does."""
+    from edgevision.cli.running import running_apps
+    from edgevision.distill import show
+
+    if len(running_apps()) != 1:
+        show.say(f"{label_} is among your models; swap it into a running app: edgevision swap {name}")
+        return
+    from edgevision.cli.swap import swap as swap_model
+
+    swap_model(name)
