@@ -8,17 +8,16 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from importlib import resources
 
 from aiohttp import web
 
 from edgevision.errors import SinkError
-from edgevision.web.pages import guarded_application
+from edgevision.web.application import guarded_application
 from edgevision.web.server import PageServer
 
 UNHEARD_S = 4.0
 """A page that has not said for so long that it shows what it was told is on a network that is gone, or asleep."""
-_ASSETS = {
+_FILES = {
     "/": ("flash.html", "text/html"),
     "/flash.css": ("flash.css", "text/css"),
     "/flash.js": ("flash.js", "text/javascript"),
@@ -44,8 +43,6 @@ class FlashPage(PageServer):
     ) -> None:
         super().__init__(host, port, token)
         self._clock = clock
-        folder = resources.files("edgevision.web").joinpath("assets")
-        self._assets = {path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in _ASSETS.items()}
         # Shared by the caller's thread and the server's; held for a few assignments only.
         self._news = threading.Condition()
         self._state, self._number = "look", 0
@@ -103,9 +100,7 @@ class FlashPage(PageServer):
 
     def _application(self) -> web.Application:
         self._changed = asyncio.Event()
-        app = guarded_application(self._guard)
-        for path in self._assets:
-            app.router.add_get(path, self._asset)
+        app = guarded_application(self._guard, _FILES)
         app.router.add_get("/states", self._states, allow_head=False)
         app.router.add_post("/shown", self._shown)
         return app
@@ -119,12 +114,6 @@ class FlashPage(PageServer):
     def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
-
-    async def _asset(self, request: web.Request) -> web.Response:
-        body, kind = self._assets[request.path]
-        response = web.Response(body=body, content_type=kind, charset="utf-8")
-        self._guard.admit(request, response)
-        return response
 
     async def _states(self, request: web.Request) -> web.StreamResponse:
         """What to show, as server-sent events, until it is over or another tab takes the page."""

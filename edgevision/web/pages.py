@@ -6,19 +6,17 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib import resources
 from typing import Any
 
 from aiohttp import web
 
 from edgevision.controls import Controls
 from edgevision.publish.browser import BrowserSink
+from edgevision.web.application import guarded_application
 from edgevision.web.control import ControlApi
-from edgevision.web.guard import Guard, Refused
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from edgevision.web.guard import Guard
 
 _BOUNDARY = "edgevision-frame"
 _PART_HEAD = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
@@ -31,49 +29,13 @@ _STUCK_S = 20.0
 _SEND_BUFFER_BYTES = 65_536
 """What the kernel may hold of one client's stream: by default megabytes, which is seconds of old pictures."""
 _STATUS_EVERY_S = 0.3
-_ASSETS = {
+_FILES = {
     "/": ("page.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/page.js": ("page.js", "text/javascript"),
     "/swap.css": ("swap.css", "text/css"),
     "/swap.js": ("swap.js", "text/javascript"),
 }
-_HEADERS = {
-    "Cache-Control": "no-store",
-    "Content-Security-Policy": (
-        "default-src 'none'; img-src 'self' data:; style-src 'self'; script-src 'self'; connect-src 'self'; "
-        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Cross-Origin-Opener-Policy": "same-origin",
-    "Cross-Origin-Resource-Policy": "same-origin",
-    "Referrer-Policy": "no-referrer",
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-}
-
-
-_MOST_BODY_BYTES = 16_384
-
-
-def guarded_application(guard: Guard, most_body_bytes: int = _MOST_BODY_BYTES) -> web.Application:
-    """An application in which every request is judged before it is answered, and no answer is kept or framed."""
-
-    @web.middleware
-    async def judge(request: web.Request, handler: Handler) -> web.StreamResponse:
-        try:
-            guard.check(request)
-        except Refused as exc:
-            return web.Response(status=403, text=f"{exc}\n")
-        try:
-            return await handler(request)
-        except web.HTTPException as exc:
-            return web.Response(
-                status=exc.status, text=f"{exc.reason}\n", headers={"Allow": exc.headers.get("Allow", "")}
-            )
-
-    app = web.Application(middlewares=[judge], client_max_size=most_body_bytes)
-    app.on_response_prepare.append(_add_headers)
-    return app
 
 
 class Pages:
@@ -87,10 +49,6 @@ class Pages:
         self._streams = 0
         self._open = 0
         self._state = ""
-        self._assets = {
-            path: (resources.files("edgevision.web").joinpath("assets", name).read_bytes(), kind)
-            for path, (name, kind) in _ASSETS.items()
-        }
         # One thread: whoever asks first encodes, and the others get what it made.
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="edgevision-jpeg")
         self._encoding: asyncio.Future[tuple[int, bytes] | None] | None = None
@@ -100,11 +58,9 @@ class Pages:
     def application(self) -> web.Application:
         """The aiohttp application; called in the server's running event loop."""
         self._fresh, self._changed = asyncio.Event(), asyncio.Event()
-        app = guarded_application(self._guard)
+        app = guarded_application(self._guard, _FILES)
         if self._api is not None:
             self._api.add_to(app)
-        for path in self._assets:
-            app.router.add_get(path, self._asset)
         app.router.add_get("/stream.mjpg", self._stream, allow_head=False)
         app.router.add_get("/events", self._events, allow_head=False)
         app.router.add_get("/status", self._status)
@@ -142,12 +98,6 @@ class Pages:
             self._state = state
             self._changed.set()
             self._changed = asyncio.Event()
-
-    async def _asset(self, request: web.Request) -> web.Response:
-        body, kind = self._assets[request.path]
-        response = web.Response(body=body, content_type=kind, charset="utf-8")
-        self._guard.admit(request, response)
-        return response
 
     async def _status(self, request: web.Request) -> web.Response:
         return web.json_response(self._figures())
@@ -295,7 +245,3 @@ def _gone_is_normal() -> Any:
         yield
     except (ConnectionError, TimeoutError):
         pass
-
-
-async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    response.headers.update(_HEADERS)

@@ -7,18 +7,17 @@ import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from importlib import resources
 from typing import Any, TypeVar
 
 from aiohttp import web
 
 from edgevision.distill.review import Review, StaleRevision
 from edgevision.errors import EdgeVisionError, SourceBroken, UsageError
-from edgevision.web.pages import guarded_application
+from edgevision.web.application import guarded_application
 from edgevision.web.server import PageServer
 
 _MOST_BODY_BYTES = 1_000_000
-_ASSETS = {
+_FILES = {
     "/": ("review.html", "text/html"),
     "/page.css": ("page.css", "text/css"),
     "/review.css": ("review.css", "text/css"),
@@ -44,8 +43,6 @@ class ReviewPage(PageServer):
         super().__init__(host, port, token)
         self._review = review
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="edgevision-review")
-        folder = resources.files("edgevision.web").joinpath("assets")
-        self._assets = {path: (folder.joinpath(name).read_bytes(), kind) for path, (name, kind) in _ASSETS.items()}
         self._start()
 
     def close(self) -> None:
@@ -54,9 +51,7 @@ class ReviewPage(PageServer):
         self._worker.shutdown(wait=True)
 
     def _application(self) -> web.Application:
-        app = guarded_application(self._guard, _MOST_BODY_BYTES)
-        for path in self._assets:
-            app.router.add_get(path, self._asset)
+        app = guarded_application(self._guard, _FILES, _MOST_BODY_BYTES)
         app.router.add_get("/queue", _plainly(self._queue))
         app.router.add_get("/labels", _plainly(self._labels))
         app.router.add_post("/labels", _plainly(self._put))
@@ -67,12 +62,6 @@ class ReviewPage(PageServer):
         # Shielded: a client that goes away must not take back what it asked for.
         work = asyncio.get_running_loop().run_in_executor(self._worker, partial(what, *given))
         return await asyncio.shield(work)
-
-    async def _asset(self, request: web.Request) -> web.Response:
-        body, kind = self._assets[request.path]
-        response = web.Response(body=body, content_type=kind, charset="utf-8")
-        self._guard.admit(request, response)
-        return response
 
     async def _queue(self, request: web.Request) -> web.Response:
         return web.json_response(await self._do(self._review.queue))

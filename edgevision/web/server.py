@@ -16,9 +16,10 @@ from edgevision.controls import Controls
 from edgevision.errors import SinkError
 from edgevision.publish.browser import BrowserSink
 from edgevision.stages import ContextManaged
+from edgevision.web.application import guarded_application
 from edgevision.web.control import ControlApi
 from edgevision.web.guard import Guard
-from edgevision.web.pages import Pages, guarded_application
+from edgevision.web.pages import Pages
 
 DEFAULT_PORT = 8080
 _PORTS_TRIED = 20
