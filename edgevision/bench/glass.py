@@ -65,8 +65,8 @@ def measure_glass(
 
     ``show`` makes the screen light or dark and returns once the picture is handed to it, or to the server that a page
     hears it from: what the screen itself takes, and the way to the page, are part of the latency. It is called in this
-    thread; the loop runs in another. Raises `EdgeVisionError` where the
-    camera does not see the screen, and what the loop raises.
+    thread; the loop runs in another. Raises `EdgeVisionError` where the camera does not see the screen, and what the
+    loop raises.
     """
     rows: list[tuple[int, NDArray[np.uint8]]] = []
     pipeline = Pipeline(source, detector, clock=clock)
