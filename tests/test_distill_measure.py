@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from edgevision.cli.distill import app
 from edgevision.detections import Detections
+from edgevision.distill import product
 from edgevision.distill.evaluate import evaluate, load_to_measure, of_part
 from edgevision.distill.formats import read_data
 from edgevision.distill.fusion import as_detections, fuse
@@ -233,3 +234,21 @@ def test_a_model_of_other_classes_and_a_part_that_is_not_there_are_refused(blobs
         evaluate([load_to_measure(str(model), held.classes)], read_data(data))
     with pytest.raises(UsageError, match=r"expected a part of .* \(train, val\) or all, got 'test'"):
         of_part(held, "test")
+
+
+class HatFinder:
+    """Sees a hat and a person in the same corner of every picture."""
+
+    classes = ("hat", "person")
+
+    def detect(self, pixels):
+        boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9]], np.float32)
+        return Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 1]))
+
+
+def test_on_a_card_a_class_whose_truth_the_scene_does_not_know_is_not_called_false(monkeypatch):
+    shown = []
+    monkeypatch.setattr(product, "sheet", lambda outcomes, classes: shown.extend(outcomes))
+    product._scene_sheet(HatFinder(), product.Wish("hats"))
+    assert [o.ignored.tolist() for o in shown] == [[True, False]] * 8
+    assert sum(len(o.missed) for o in shown) > 8

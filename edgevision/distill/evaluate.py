@@ -45,7 +45,7 @@ class Outcome:
     hit: NDArray[np.bool_]
     """(N,) whether each detection hits a label."""
     ignored: NDArray[np.bool_]
-    """(N,) whether it lies on a doubtful label, and counts neither way."""
+    """(N,) whether it counts neither way: it lies on a doubtful label, or nobody knows the truth of its class."""
     missed: NDArray[np.int64]
     """Numbers of the picture's labels that nothing hit."""
 

@@ -16,7 +16,7 @@ from edgevision.distill.labels import write_whole
 
 Picture = NDArray[np.uint8]
 HIT, FALSE, MISSED, DOUBTFUL = (60, 170, 50), (50, 50, 230), (0, 200, 255), (170, 170, 170)
-"""BGR: green found, red false, yellow missed, grey doubtful label."""
+"""BGR: green found, red false, yellow missed, grey not judged (a doubtful label, a class whose truth is not known)."""
 _TILE_WH = (320, 240)
 _LINE_PX = 18
 
@@ -114,7 +114,7 @@ def _tile(outcome: Outcome, classes: Sequence[str]) -> Picture:
 def _key(width: int) -> Picture:
     line = np.full((24, width, 3), 255, np.uint8)
     x = 6
-    for name, colour in (("hit", HIT), ("false", FALSE), ("missed", MISSED), ("doubtful label", DOUBTFUL)):
+    for name, colour in (("hit", HIT), ("false", FALSE), ("missed", MISSED), ("not judged", DOUBTFUL)):
         cv2.rectangle(line, (x, 7), (x + 12, 17), colour, -1)
         _text(line, name, (x + 16, 16), (40, 40, 40))
         x += 30 + 8 * len(name)
