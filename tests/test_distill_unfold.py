@@ -15,8 +15,9 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from edgevision.distill import export, loss, unfold, weights  # noqa: E402
-from edgevision.distill.recipe import Soft  # noqa: E402
+from edgevision.distill.recipe import Recipe, Soft  # noqa: E402
 from edgevision.distill.student import Student, StudentShape, cell_centres  # noqa: E402
+from edgevision.distill.train import train_student  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
 from edgevision.session import Session  # noqa: E402
 from tests.making import blob_model  # noqa: E402
@@ -103,6 +104,10 @@ def test_what_is_not_ours_is_refused(tmp_path):
     for place in (str(blob), str(tmp_path / "none.onnx"), "no-such-model"):
         with pytest.raises(UsageError, match="distill export` made"):
             weights.take_over(Student(SMALL), place, list)
+        # And before a picture is looked at: there is none.
+        with pytest.raises(UsageError, match=r"^init: .*distill export` made"):
+            train_student([tmp_path / "data"], Recipe(init=place), tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 def assigned_by_counting_all(probabilities, boxes, centres, strides, truth, soft):

@@ -48,6 +48,7 @@ def train_student(
 
     with chosen_place(device, threads) as place:
         if place.leads:
+            _check_weights(recipe, run)
             begin(data, recipe, run, validation=validation, resume=resume, say=say)
         place.wait_for_all()
         info = read_run(run)
@@ -65,6 +66,20 @@ def train_student(
                 say(epoch_line(row, recipe.epochs))
 
         return training.train(tell)
+
+
+def _check_weights(recipe: Recipe, run: Path) -> None:
+    """That what a run begins and learns from can be read, before its pictures are decoded. Raises `UsageError`."""
+    from edgevision.distill.weights import LAST, read_weights
+
+    # A run that goes on has its own weights, wherever those have gone that it began from.
+    init = "" if (run / LAST).exists() else recipe.init
+    for key, place in (("init", init), ("soft.teacher", recipe.soft.teacher)):
+        if place:
+            try:
+                read_weights(place)
+            except UsageError as exc:
+                raise UsageError(f"{key}: {exc}") from exc
 
 
 def usual_workers() -> int:

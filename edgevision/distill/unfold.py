@@ -47,9 +47,8 @@ def read_exported(path: Path) -> Exported:
         classes = _classes(model)
         return Exported(_shape(weights, len(classes)), classes, weights)
     except Exception as exc:  # onnx and protobuf each raise their own
-        raise UsageError(
-            f"{path}: expected a model that `edgevision distill export` made: {' '.join(str(exc).split())[:160]}"
-        ) from exc
+        why = f"it has no {exc}" if isinstance(exc, KeyError) else " ".join(str(exc).split())[:160]
+        raise UsageError(f"{path}: expected a model that `edgevision distill export` made: {why}") from exc
 
 
 def _classes(model: onnx.ModelProto) -> tuple[str, ...]:
@@ -79,7 +78,10 @@ def _convolutions(graph: onnx.GraphProto) -> dict[str, NDArray[np.float32]]:
     for node in graph.node:
         if node.op_type == "Conv":
             # torch names a node by the path of its module: /student/stem/stem.0/stem.0.0/Conv
-            module = node.name.split("/")[-2]
+            path = node.name.split("/")
+            if path[1:2] != ["student"]:
+                raise ValueError(f"its layers are not named as ours are ({node.name or 'not at all'})")
+            module = path[-2]
             found[f"{module}.weight"] = value(node.input[1])
             found[f"{module}.bias"] = value(node.input[2])
     return found

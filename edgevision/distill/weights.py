@@ -10,7 +10,9 @@ import torch
 from torch import Tensor
 
 from edgevision.distill.student import Student, StudentShape
+from edgevision.distill.unfold import Exported, read_exported, unfold
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.store import find_model
 
 LAST = "last.pt"
 
@@ -52,26 +54,29 @@ def load_student(place: Path) -> Student:
     return student.eval()
 
 
-def load_any(place: str, pictures: Callable[[], Iterable[Tensor]]) -> Student:
-    """A network of ours, ready to be used: of a run, of its checkpoint, or of a model that `distill export` made (its
-    name, folder or file).
-
-    ``pictures`` gives a few training batches (B, 3, H, W) of 0-1, which an exported model's batch norms are fitted to.
-    Raises `UsageError`.
-    """
+def read_weights(place: str) -> Student | Exported:
+    """What a network of ours is kept in: a run, its checkpoint, or a model that `distill export` made (its name, folder
+    or file). Raises `UsageError`."""
     path = Path(place).expanduser()
     if path.suffix == ".pt" or (path / LAST).exists():
         return load_student(path)
-    from edgevision.distill.unfold import read_exported, unfold
-    from edgevision.store import find_model
-
     try:
         found = find_model(place).path
     except (ModelNotFound, ModelInvalid) as exc:
         raise UsageError(
             f"{place}: expected a run or checkpoint of our trainer, or a model that `distill export` made: {exc}"
         ) from exc
-    return unfold(read_exported(found), pictures())
+    return read_exported(found)
+
+
+def load_any(place: str, pictures: Callable[[], Iterable[Tensor]]) -> Student:
+    """The network of what `read_weights` takes, ready to be used.
+
+    ``pictures`` gives a few training batches (B, 3, H, W) of 0-1, which an exported model's batch norms are fitted to.
+    Raises `UsageError`.
+    """
+    read = read_weights(place)
+    return unfold(read, pictures()) if isinstance(read, Exported) else read
 
 
 def take_over(student: Student, place: str, pictures: Callable[[], Iterable[Tensor]]) -> tuple[int, int]:
