@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 import cv2
@@ -82,32 +83,64 @@ class PictureStore:
         return (folder / "index.json").exists()
 
 
+class Draw:
+    """Which pictures an epoch has, and in which order: each as often as its weight says, on average."""
+
+    def __init__(self, names: Sequence[str], times: Mapping[str, float]) -> None:
+        """``times``: globs of names to how often; the first that fits counts, 1 where none does."""
+        each = [next((n for glob, n in times.items() if fnmatchcase(name, glob)), 1.0) for name in names]
+        self._each = np.asarray(each, np.float64)
+        self._ends = np.cumsum(self._each)
+        self.unused = [glob for glob in times if not any(fnmatchcase(name, glob) for name in names)]
+        """Globs that fit no picture."""
+
+    def __len__(self) -> int:
+        """Samples of an epoch; the same for each."""
+        return int(self._ends[-1] + 1e-6) if len(self._ends) else 0
+
+    def epoch(self, rng: np.random.Generator) -> NDArray[np.int64]:
+        """(N,) picture indices in random order; what is drawn 2.5 times an epoch is in it two or three times."""
+        shuffled = rng.permutation(len(self._each))
+        ends = np.cumsum(self._each[shuffled])
+        # Marks evenly over all weights laid end to end: a picture is in the epoch once for each that falls on it.
+        marks = (np.arange(len(self)) + rng.random()) * (ends[-1] / len(self))
+        at = np.searchsorted(ends, marks, side="right").clip(max=len(ends) - 1)
+        return rng.permutation(shuffled[at])
+
+    def some(self, rng: np.random.Generator, n: int) -> NDArray[np.int64]:
+        """(n,) picture indices, each drawn by its weight."""
+        return np.searchsorted(self._ends, rng.uniform(0, self._ends[-1], n), side="right")
+
+
 class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Augmented samples: uint8 (H, W, 3) BGR, and labels (M, 6)."""
+    """Augmented samples of one epoch: uint8 (H, W, 3) BGR, and labels (M, 6)."""
 
     def __init__(
         self,
         store: PictureStore,
+        draw: Draw,
         size_wh: tuple[int, int],
         mosaic_share: float,
         how: Augmentation,
         seed: int,
         epoch: int,
     ) -> None:
-        self.store, self.size_wh, self.mosaic_share, self.how = store, size_wh, mosaic_share, how
+        self.store, self.draw, self.size_wh, self.mosaic_share, self.how = store, draw, size_wh, mosaic_share, how
         self.seed, self.epoch = seed, epoch
+        self._order = draw.epoch(np.random.default_rng((seed, epoch)))
 
     def __len__(self) -> int:
-        return len(self.store)
+        return len(self._order)
 
     def __getitem__(self, i: int) -> tuple[torch.Tensor, torch.Tensor]:
         cv2.setNumThreads(1)
         rng = np.random.default_rng((self.seed, self.epoch, i))
+        first = self._order[i]
         if rng.random() < self.mosaic_share:
-            others = rng.integers(len(self.store), size=3)
-            image, labels = mosaic([self.store[j] for j in (i, *others)], self.size_wh, rng, self.how)
+            others = self.draw.some(rng, 3)
+            image, labels = mosaic([self.store[j] for j in (first, *others)], self.size_wh, rng, self.how)
         else:
-            image, labels = single(self.store[i], self.size_wh, rng, self.how)
+            image, labels = single(self.store[first], self.size_wh, rng, self.how)
         image = relight(image, rng, self.how)
         sides = labels[:, 3:5] - labels[:, 1:3]
         labels[(sides < SMALLEST_PX).any(1), 5] = 0

@@ -122,6 +122,9 @@ class Recipe(_Section):
     batch: Count = 32
     seed: int = 1
     validate_every: Count = 3
+    times: dict[str, Annotated[float, Field(ge=0)]] = {}
+    """How often an epoch has the pictures whose name a glob fits, where not once: ``"street/*" = 3``, or 0.5 for every
+    other one. The first that fits counts. For kinds of pictures that are rare in the data and not in use."""
     student: Network = Network()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = (Phase(epochs=40), Phase(epochs=4, mosaic=0.0))
     schedule: Schedule = Schedule()

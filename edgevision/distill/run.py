@@ -24,7 +24,7 @@ from edgevision.distill.recipe import Recipe, recipe_from
 from edgevision.distill.split import split_in_memory
 from edgevision.errors import UsageError
 
-_MAY_CHANGE = {"phases", "schedule", "batch", "validate_every", "init", "loss", "augmentation"}
+_MAY_CHANGE = {"phases", "schedule", "batch", "validate_every", "init", "loss", "augmentation", "times"}
 """Keys of a recipe that a run can go on with; the network, its classes and what its labels mean it cannot."""
 
 

@@ -54,6 +54,8 @@ def train_student(
         info = read_run(run)
         training = Training(recipe, run / "train", run / "val", run, info.classes, place, workers)
         if place.leads:
+            for glob in training.draw.unused:
+                say(f"times: no picture is named {glob!r}")
             say(
                 f"{len(training.store)} pictures, {len(training.held)} to validate on, {recipe.epochs} epochs, on "
                 f"{place.in_words}" + (f"; going on at epoch {training.first + 1}" if training.first else "")

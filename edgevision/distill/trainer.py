@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from edgevision.distill.curves import training_curves, write_picture
-from edgevision.distill.dataset import PictureStore, TrainingPictures, collate
+from edgevision.distill.dataset import Draw, PictureStore, TrainingPictures, collate
 from edgevision.distill.dense import dense_loss, load_dense_teacher, taught_by
 from edgevision.distill.device import Place
 from edgevision.distill.loss import detection_loss
@@ -91,9 +91,10 @@ class Training:
         self.store, self.held = PictureStore(data), PictureStore(validation)
         if recipe.batch % place.world:
             raise UsageError(f"batch: expected a multiple of the {place.world} processes, got {recipe.batch}")
-        self.steps = len(self.store) // recipe.batch
+        self.draw = Draw(self.store.names, recipe.times)
+        self.steps = len(self.draw) // recipe.batch
         if self.steps == 0:
-            raise UsageError(f"batch: expected at most the {len(self.store)} training pictures, got {recipe.batch}")
+            raise UsageError(f"batch: expected at most the {len(self.draw)} pictures of an epoch, got {recipe.batch}")
         net = recipe.student
         shape = StudentShape(len(self.classes), net.widths, tuple(net.depths), net.neck_width)  # type: ignore[arg-type]
         student = Student(shape)
@@ -114,11 +115,8 @@ class Training:
 
     def _first_pictures(self) -> Iterator[Tensor]:
         """A few batches as the first epoch has them, (B, 3, H, W) of 0-1."""
-        phase = self.recipe.phase(0)
-        pictures = TrainingPictures(
-            self.store, (phase.side_px,) * 2, phase.mosaic, self.recipe.augmentation, self.recipe.seed, 0
-        )
-        chosen = np.linspace(0, len(self.store) - 1, min(FITTED_TO, len(self.store)), dtype=np.int64).tolist()
+        pictures = self._pictures(0)
+        chosen = range(min(FITTED_TO, len(pictures)))
         for at in range(0, len(chosen), self.recipe.batch):
             images, _ = collate([pictures[i] for i in chosen[at : at + self.recipe.batch]])
             yield images.float() / 255
@@ -178,16 +176,18 @@ class Training:
         torch.save(state, self.run / "next.pt")
         (self.run / "next.pt").replace(self.run / LAST)
 
-    def _loader(self, epoch: int) -> DataLoader[Batch]:
+    def _pictures(self, epoch: int) -> TrainingPictures:
         recipe, phase = self.recipe, self.recipe.phase(epoch)
-        pictures = TrainingPictures(
-            self.store, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
+        return TrainingPictures(
+            self.store, self.draw, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
         )
-        order = np.random.default_rng((recipe.seed, epoch)).permutation(len(self.store))[: self.steps * recipe.batch]
+
+    def _loader(self, epoch: int) -> DataLoader[Batch]:
+        recipe = self.recipe
         # Each process takes its part of every batch, so that the batches are the same however many there are.
-        mine = order[self.place.rank :: self.place.world].tolist()
+        mine = range(self.place.rank, self.steps * recipe.batch, self.place.world)
         return DataLoader(
-            Subset(pictures, mine),
+            Subset(self._pictures(epoch), mine),
             recipe.batch // self.place.world,
             num_workers=self.workers,
             collate_fn=collate,
