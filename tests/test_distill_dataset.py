@@ -10,6 +10,7 @@ import pytest
 
 pytest.importorskip("torch")
 
+from edgevision.distill.augment import paste
 from edgevision.distill.dataset import Draw, PictureStore, TrainingPictures
 from edgevision.distill.recipe import Augmentation
 
@@ -63,3 +64,30 @@ def test_a_picture_that_is_drawn_twice_in_an_epoch_is_moved_differently(tmp_path
     assert len(pictures) == 2
     assert not np.array_equal(pictures[0][0], pictures[1][0])
     assert np.array_equal(pictures[0][0], pictures[0][0])
+
+
+def test_a_pasted_object_is_labelled_where_it_stands_and_hides_what_is_behind_it():
+    rng = np.random.default_rng(5)
+    red = np.zeros((80, 80, 3), np.uint8)
+    red[20:60, 30:50] = (0, 0, 255)
+    picture = (red, np.array([[0, 30, 20, 50, 60, 1]], np.float32))
+    everywhere = np.array([[0, x, y, x + 4, y + 4, 1] for x in range(0, 96, 4) for y in range(0, 96, 4)], np.float32)
+    for _ in range(20):
+        canvas = np.full((96, 96, 3), 114, np.uint8)
+        labels = paste(canvas, everywhere, picture, rng)
+        assert len(labels) == len(everywhere) + 1
+        x1, y1, x2, y2 = labels[-1, 1:5]
+        reddish = np.argwhere(canvas[..., 2].astype(int) - canvas[..., 0] > 120)
+        np.testing.assert_allclose([*reddish.min(0)[::-1], *reddish.max(0)[::-1] + 1], [x1, y1, x2, y2], atol=2.5)
+        behind = labels[:-1][labels[:-1, 5] == 0]
+        assert len(behind) > 0
+        assert (behind[:, 1] > x1 - 12).all() and (behind[:, 4] < y2 + 14).all()
+
+
+@pytest.mark.parametrize("row", [[0, 30, 20, 50, 60, 0.3], [0, 30, 20, 34, 60, 1]])
+def test_doubtful_and_tiny_objects_are_not_pasted(row):
+    canvas = np.full((96, 96, 3), 114, np.uint8)
+    picture = (np.zeros((80, 80, 3), np.uint8), np.array([row], np.float32))
+    labels = paste(canvas, np.zeros((0, 6), np.float32), picture, np.random.default_rng(0))
+    assert len(labels) == 0
+    assert (canvas == 114).all()

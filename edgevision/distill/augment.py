@@ -1,4 +1,4 @@
-"""Training images made from stored ones: mosaic, crop and scale, mirror, light, blur.
+"""Training images made from stored ones: mosaic, crop and scale, mirror, pasted objects, light, blur.
 
 All on uint8 BGR with OpenCV, one warp an image: on a CPU the trainer must not wait for its pictures.
 """
@@ -17,6 +17,10 @@ Labels = NDArray[np.float32]
 
 PAD = 114
 SMALLEST_PX = 3.0
+_SURE = 0.5
+_LEAST_PASTED_PX = 20.0
+_ROUND_PASTED = 0.12
+"""How much of what is around an object comes with it, in its sides."""
 _USUAL = Augmentation()
 
 
@@ -112,6 +116,58 @@ def single(
     corner = ((width - w * sx) * rng.random(), (height - h * sy) * rng.random())
     mirror = rng.random() < how.mirror
     return canvas, place(canvas, image, labels, (sx, sy), corner, (0, 0, width, height), mirror)
+
+
+def paste(
+    canvas: Image, labels: Labels, picture: tuple[Image, Labels], rng: np.random.Generator, how: Augmentation = _USUAL
+) -> Labels:
+    """Put one object of ``picture``, with a little of what is around it, into ``canvas``; the labels there then.
+
+    Objects come to stand where none of their kind was ever seen (cut and paste, arXiv:1708.01642; here whole boxes with
+    soft edges, for there are no masks). Nothing is done where the picture has no sure object of some size.
+    """
+    image, theirs = picture
+    sides = theirs[:, 3:5] - theirs[:, 1:3]
+    fit = np.flatnonzero((theirs[:, 5] >= _SURE) & (sides >= _LEAST_PASTED_PX).all(1))
+    if not len(fit):
+        return labels
+    x1, y1, x2, y2 = theirs[rng.choice(fit), 1:5]
+    room_x, room_y = _ROUND_PASTED * (x2 - x1), _ROUND_PASTED * (y2 - y1)
+    left, top = max(0.0, x1 - room_x), max(0.0, y1 - room_y)
+    wide = min(image.shape[1], x2 + room_x) - left
+    tall = min(image.shape[0], y2 + room_y) - top
+    height, width = canvas.shape[:2]
+    largest = min(0.9 * height / tall, 0.9 * width / wide, 1.5)
+    least = min(largest, _LEAST_PASTED_PX / min(x2 - x1, y2 - y1))
+    scale = np.exp(rng.uniform(np.log(least), np.log(largest)))
+    w, h = max(2, int(wide * scale)), max(2, int(tall * scale))
+    at_x, at_y = int(rng.integers(0, width - w + 1)), int(rng.integers(0, height - h + 1))
+    mirror = rng.random() < how.mirror
+    from_left = image.shape[1] - left - wide if mirror else left
+    window = (at_x, at_y, at_x + w, at_y + h)
+    before = canvas[at_y : at_y + h, at_x : at_x + w].astype(np.float32)
+    corner = (at_x - from_left * scale, at_y - top * scale)
+    pasted = place(canvas, image, theirs, (scale, scale), corner, window, mirror)
+    mask = np.zeros((h, w), np.float32)
+    edge_x, edge_y = int(w * _ROUND_PASTED / 2), int(h * _ROUND_PASTED / 2)
+    mask[edge_y : h - edge_y, edge_x : w - edge_x] = 1
+    soft = cv2.GaussianBlur(mask, (0, 0), max(0.5, 0.04 * min(w, h)), borderType=cv2.BORDER_CONSTANT)[..., None]
+    view = canvas[at_y : at_y + h, at_x : at_x + w]
+    view[:] = (before * (1 - soft) + view * soft).astype(np.uint8)
+    return np.concatenate([_partly_hidden(labels, window), pasted])
+
+
+def _partly_hidden(labels: Labels, window: tuple[int, int, int, int]) -> Labels:
+    """``labels`` behind a window: what is mostly behind it teaches nothing."""
+    if not len(labels):
+        return labels
+    across = np.minimum(labels[:, 3], window[2]) - np.maximum(labels[:, 1], window[0])
+    down = np.minimum(labels[:, 4], window[3]) - np.maximum(labels[:, 2], window[1])
+    area = (labels[:, 3] - labels[:, 1]) * (labels[:, 4] - labels[:, 2])
+    hidden = across.clip(min=0) * down.clip(min=0) / np.maximum(area, 1e-6)
+    left = labels.copy()
+    left[hidden > 0.5, 5] = 0
+    return left
 
 
 def relight(image: Image, rng: np.random.Generator, how: Augmentation = _USUAL) -> Image:

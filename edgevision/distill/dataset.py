@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
-from edgevision.distill.augment import SMALLEST_PX, Image, Labels, mosaic, relight, single
+from edgevision.distill.augment import SMALLEST_PX, Image, Labels, mosaic, paste, relight, single
 from edgevision.distill.labels import write_whole
 from edgevision.distill.recipe import Augmentation
 
@@ -141,6 +141,9 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             image, labels = mosaic([self.store[j] for j in (first, *others)], self.size_wh, rng, self.how)
         else:
             image, labels = single(self.store[first], self.size_wh, rng, self.how)
+        if rng.random() < self.how.paste:
+            for j in self.draw.some(rng, int(rng.integers(1, 4))):
+                labels = paste(image, labels, self.store[j], rng, self.how)
         image = relight(image, rng, self.how)
         sides = labels[:, 3:5] - labels[:, 1:3]
         labels[(sides < SMALLEST_PX).any(1), 5] = 0

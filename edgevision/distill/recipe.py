@@ -65,6 +65,8 @@ class Augmentation(_Section):
     """Largest change of the aspect ratio, as a natural logarithm."""
     mosaic_scale: tuple[float, float] = (0.7, 2.0)
     single_scale: tuple[float, float] = (0.6, 1.7)
+    paste: Share = 0.0
+    """Share of samples that get up to three objects of other pictures pasted in."""
     light: Share = 1.0
     """How far light, contrast and colour go; 0 leaves them."""
     damage: Share = 0.2
