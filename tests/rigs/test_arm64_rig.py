@@ -60,5 +60,6 @@ def test_the_core_on_arm64():
         limit_s=3000,
     )
     print(told)
-    assert told.startswith("aarch64"), told[-3000:]
+    # onnxruntime complains first that there is no /sys to read the processors from.
+    assert any(line.startswith("aarch64 ") for line in told.splitlines()), told[-3000:]
     assert code == 0, told[-6000:]
