@@ -11,7 +11,7 @@ from edgevision.cli.distill_all import all_
 from edgevision.cli.distill_head import head
 from edgevision.cli.distill_options import Data, Doubt, Mirror, Prompts, Sure, Teacher, Threads, names_in, teaching_of
 from edgevision.cli.distill_review import review
-from edgevision.cli.distill_student import evaluate, export, train
+from edgevision.cli.distill_student import evaluate, export, mean, train
 
 app = typer.Typer(
     help="Teach a compact model: a big one labels, a small one learns, is quantised, measured and put in the store.",
@@ -144,6 +144,7 @@ def write(
 
 
 app.command()(train)
+app.command()(mean)
 app.command()(export)
 app.command()(evaluate)
 app.command()(head)

@@ -1,4 +1,4 @@
-"""``edgevision distill train``, ``export`` and ``evaluate``: a student from its recipe to its figures."""
+"""``edgevision distill train``, ``mean``, ``export`` and ``evaluate``: a student from its recipe to its figures."""
 
 from __future__ import annotations
 
@@ -54,6 +54,36 @@ def train(
             progress=tell,
         )
     show.say(f"{made}; log and curves beside it; next: edgevision distill export {out} --name NAME --int8")
+
+
+def mean(
+    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint in it.")],
+    others: Annotated[
+        list[str],
+        typer.Option("--with", metavar="NET=SHARE", help="What else is in the mean: person=0.35. Repeat it."),
+    ],
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write; by default RUN/mean.pt.")] = None,
+) -> None:
+    """Average a run's weights with kin of it, such as the model it began from: often better than either."""
+    from edgevision.distill import show
+    from edgevision.distill.extras import need_train
+    from edgevision.errors import UsageError
+
+    need_train("averaging students")
+    from edgevision.distill.mean import mean_with
+
+    shares = []
+    for other in others:
+        place, _, share = other.rpartition("=")
+        try:
+            shares.append((place, float(share)))
+        except ValueError:
+            place = ""
+        if not place:
+            raise UsageError(f"--with: expected NET=SHARE, such as person=0.35, got {other!r}")
+    target = out or (run if run.is_dir() else run.parent) / "mean.pt"
+    mean_with(run, shares, target, show.say)
+    show.say(f"next: edgevision distill export {target} --name NAME --int8")
 
 
 def export(

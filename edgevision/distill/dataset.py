@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from torch.utils.data import Dataset
 
 from edgevision.distill.augment import SMALLEST_PX, Image, Labels, mosaic, paste, relight, single
 from edgevision.distill.labels import write_whole
-from edgevision.distill.recipe import Augmentation
+from edgevision.distill.recipe import Augmentation, Recipe
 
 
 class PictureStore:
@@ -148,6 +148,20 @@ class TrainingPictures(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         sides = labels[:, 3:5] - labels[:, 1:3]
         labels[(sides < SMALLEST_PX).any(1), 5] = 0
         return torch.from_numpy(np.ascontiguousarray(image)), torch.from_numpy(labels)
+
+
+def fitting_pictures(
+    store: PictureStore, draw: Draw, recipe: Recipe, epoch: int, most: int = 128
+) -> Iterator[torch.Tensor]:
+    """A few batches as an epoch has them, (B, 3, H, W) of 0-1: what batch norms are fitted to."""
+    phase = recipe.phase(epoch)
+    pictures = TrainingPictures(
+        store, draw, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
+    )
+    most = min(most, len(pictures))
+    for at in range(0, most, recipe.batch):
+        images, _ = collate([pictures[i] for i in range(at, min(most, at + recipe.batch))])
+        yield images.float() / 255
 
 
 def collate(samples: list[tuple[torch.Tensor, torch.Tensor]]) -> tuple[torch.Tensor, torch.Tensor]:

@@ -14,7 +14,7 @@ import json
 import math
 import multiprocessing
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from edgevision.distill.curves import training_curves, write_picture
-from edgevision.distill.dataset import Draw, PictureStore, TrainingPictures, collate
+from edgevision.distill.dataset import Draw, PictureStore, TrainingPictures, collate, fitting_pictures
 from edgevision.distill.dense import dense_loss, load_dense_teacher, taught_by
 from edgevision.distill.device import Place
 from edgevision.distill.loss import detection_loss
@@ -38,8 +38,6 @@ from edgevision.errors import UsageError
 Tell = Callable[[int, int, int, dict[str, Any] | None], None]
 """Told (epoch, step, steps of an epoch, the epoch's log row at its end) by the leading process."""
 Batch = tuple[Tensor, Tensor]
-FITTED_TO = 128
-"""Pictures that batch norms are fitted to where a run begins from an exported model."""
 
 
 class Average:
@@ -99,7 +97,7 @@ class Training:
         shape = StudentShape(len(self.classes), net.widths, tuple(net.depths), net.neck_width)  # type: ignore[arg-type]
         student = Student(shape)
         if recipe.init and not (run / LAST).exists():
-            take_over(student, recipe.init, self._first_pictures)
+            take_over(student, recipe.init, lambda: fitting_pictures(self.store, self.draw, recipe, 0))
         self.student = student.to(place.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.student, recipe.schedule.average_decay)
         decayed = [p for p in self.student.parameters() if p.ndim > 1]
@@ -112,14 +110,6 @@ class Training:
         self.teacher: nn.Module | None = None
         if recipe.soft.targets == "dense":
             self.teacher = load_dense_teacher(recipe.soft, len(self.classes)).to(place.device)
-
-    def _first_pictures(self) -> Iterator[Tensor]:
-        """A few batches as the first epoch has them, (B, 3, H, W) of 0-1."""
-        pictures = self._pictures(0)
-        chosen = range(min(FITTED_TO, len(pictures)))
-        for at in range(0, len(chosen), self.recipe.batch):
-            images, _ = collate([pictures[i] for i in chosen[at : at + self.recipe.batch]])
-            yield images.float() / 255
 
     def _go_on(self, shape: StudentShape) -> int:
         """Take up the last checkpoint, where there is one; the epoch to begin with."""
@@ -176,18 +166,15 @@ class Training:
         torch.save(state, self.run / "next.pt")
         (self.run / "next.pt").replace(self.run / LAST)
 
-    def _pictures(self, epoch: int) -> TrainingPictures:
+    def _loader(self, epoch: int) -> DataLoader[Batch]:
         recipe, phase = self.recipe, self.recipe.phase(epoch)
-        return TrainingPictures(
+        pictures = TrainingPictures(
             self.store, self.draw, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
         )
-
-    def _loader(self, epoch: int) -> DataLoader[Batch]:
-        recipe = self.recipe
         # Each process takes its part of every batch, so that the batches are the same however many there are.
         mine = range(self.place.rank, self.steps * recipe.batch, self.place.world)
         return DataLoader(
-            Subset(self._pictures(epoch), mine),
+            Subset(pictures, mine),
             recipe.batch // self.place.world,
             num_workers=self.workers,
             collate_fn=collate,
