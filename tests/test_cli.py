@@ -194,6 +194,22 @@ def test_a_truncated_file_is_never_complete(place, tmp_path):
         assert path.name in err.splitlines()[-1]
 
 
+@pytest.mark.parametrize("module", ["typer", "edgevision.cli.run", "edgevision.errors"])
+def test_ctrl_c_while_the_code_is_imported_is_quiet(module):
+    """On a small board that takes seconds."""
+    code = (
+        "import sys\n"
+        "class Interrupted:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Interrupted())\n"
+        "from edgevision.__main__ import main\n"
+        "main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("after_s", [0.0, 0.3, 0.9, 2.0])
 def test_stopped_at_any_moment(place, tmp_path, number, after_s):

@@ -56,7 +56,7 @@ def _run_defaults() -> dict[str, str | int]:
 
 
 def main() -> None:
-    """Entry point: runs a command; an error of ours is one line on stderr and an exit code that is not 0."""
+    """Run a command; an error of ours is one line on stderr and an exit code that is not 0."""
     from edgevision.errors import EdgeVisionError
 
     try:
@@ -64,5 +64,3 @@ def main() -> None:
     except EdgeVisionError as exc:
         typer.echo(f"edgevision: {' '.join(str(exc).split())}", err=True)
         sys.exit(exc.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
