@@ -29,7 +29,7 @@ from edgevision.intake.golden import check_golden  # noqa: E402
 from edgevision.manifest import InputRecipe, Manifest, read_manifest  # noqa: E402
 from edgevision.session import Session  # noqa: E402
 from edgevision.store import load_detector  # noqa: E402
-from tests.making import blob_model  # noqa: E402
+from tests.making import blob_model, squares_data  # noqa: E402
 
 pytestmark = pytest.mark.extra
 SMALL = StudentShape(widths=(8, 16, 16, 24), depths=(0, 1, 1, 1), neck_width=16)
@@ -284,22 +284,7 @@ def test_a_checkpoint_of_the_first_trainer_is_still_read(student, tmp_path):
 @pytest.fixture(scope="module")
 def squares(tmp_path_factory):
     """YOLO-labelled pictures of bright squares."""
-    cv2 = pytest.importorskip("cv2")
-    root = tmp_path_factory.mktemp("squares")
-    rng = np.random.default_rng(1)
-    for k in range(40):
-        part = "val" if k >= 30 else "train"
-        image = rng.integers(0, 60, (SIDE, SIDE, 3), np.uint8)
-        x, y = rng.integers(2, 36, 2)
-        image[y : y + 24, x : x + 24] = 230
-        for kind in ("images", "labels"):
-            (root / kind / part).mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(root / "images" / part / f"{k}.png"), image)
-        (root / "labels" / part / f"{k}.txt").write_text(
-            f"0 {(x + 12) / SIDE} {(y + 12) / SIDE} {24 / SIDE} {24 / SIDE}"
-        )
-    (root / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [square]\n")
-    return root
+    return squares_data(tmp_path_factory.mktemp("squares"), SIDE)
 
 
 RECIPE = """

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 from typer.testing import CliRunner
 
 torch = pytest.importorskip("torch")
 
 from edgevision.cli.distill import app  # noqa: E402
-from edgevision.distill.labels import write_whole  # noqa: E402
 from edgevision.distill.mean import fit_norms, weighted  # noqa: E402
 from edgevision.distill.recipe import recipe_from  # noqa: E402
 from edgevision.distill.student import Student, StudentShape  # noqa: E402
 from edgevision.distill.train import train_student  # noqa: E402
 from edgevision.distill.weights import load_student, read_checkpoint  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
+from tests.making import squares_data  # noqa: E402
 
-cv2 = pytest.importorskip("cv2")
 pytestmark = pytest.mark.extra
 SHAPE = {"widths": (8, 16, 16, 24), "depths": (0, 1, 1, 1), "neck_width": 16}
 SIDE = 64
@@ -55,18 +53,7 @@ def test_batch_norms_get_the_statistics_of_the_pictures():
 def runs(tmp_path_factory):
     """Two runs from one beginning, and one of another shape."""
     root = tmp_path_factory.mktemp("mean")
-    rng = np.random.default_rng(1)
-    for k in range(40):
-        part = "val" if k >= 30 else "train"
-        image = rng.integers(0, 60, (SIDE, SIDE, 3), np.uint8)
-        x, y = rng.integers(2, 36, 2)
-        image[y : y + 24, x : x + 24] = 230
-        for kind in ("images", "labels"):
-            (root / "data" / kind / part).mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(root / "data" / "images" / part / f"{k}.png"), image)
-        label = f"0 {(x + 12) / SIDE} {(y + 12) / SIDE} {24 / SIDE} {24 / SIDE}"
-        (root / "data" / "labels" / part / f"{k}.txt").write_text(label)
-    write_whole(root / "data" / "data.yaml", "train: images/train\nval: images/val\nnames: [square]\n")
+    squares_data(root / "data", SIDE)
 
     def run(name, epochs, **more):
         values = {
