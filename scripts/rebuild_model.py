@@ -15,7 +15,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import cv2
@@ -31,6 +31,7 @@ from edgevision.distill.label import label_folder
 from edgevision.distill.label_settings import settings_from
 from edgevision.distill.labels import DataFolder
 from edgevision.distill.line import export_any
+from edgevision.distill.mean import mean_with, shares_in
 from edgevision.distill.picture_labels import Box, PictureLabels
 from edgevision.distill.product import Wish
 from edgevision.distill.recipe import read_recipe
@@ -74,6 +75,9 @@ class Product:
     """Frames of the built-in scene too, so that the demo is detected; no part of any figure of accuracy."""
     data: tuple[str, ...] = ()
     score: float = 0.3
+    times: dict[str, float] = field(default_factory=dict)
+    """How often an epoch has pictures whose name a glob fits, as a recipe's [times]: what is common in use and rare in
+    the data more often, near-duplicates and the scene less."""
     twin: bool = False
     """Whether the float network is a model too, NAME-float, so that anyone can see what int8 gains and costs."""
 
@@ -81,6 +85,7 @@ class Product:
 PERSON = Product(
     "person", "person", "person", "picodet_s_416", "picodet_s_416 (PaddleDetection, Apache-2.0)",
     ("unlabelled", "face/images/train"), True, PERSON_DATA, twin=True,
+    times={"c12*": 6, "tc_*": 6, "neg*": 1.5, "objects/*": 1.5, "c2_*": 0.6, "scene*": 0.3},
 )  # fmt: skip
 PRODUCTS = {
     "person": PERSON,
@@ -108,6 +113,10 @@ def main() -> None:
     parser.add_argument(
         "--init", default="", help="what to begin from: a run or a model of ours, in place of the recipe's own"
     )
+    parser.add_argument(
+        "--with", dest="mean", action="append", default=[], metavar="NET=SHARE",
+        help="keep the mean with these, as `distill mean` does: what the run began from",
+    )  # fmt: skip
     parser.add_argument("--epochs", type=int)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--workers", type=int, default=usual_workers())
@@ -129,7 +138,7 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
     if options.checkpoint is None:
         if options.labels is None:
             make_labels(options, product, labels)
-        recipe = read_recipe(product.recipe)
+        recipe = read_recipe(product.recipe).model_copy(update={"times": product.times})
         if options.epochs:
             recipe = recipe.lasting(options.epochs)
         if options.init:
@@ -140,6 +149,9 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
                 parts, recipe, run, validation=options.data / product.labelled, resume=run.exists(),
                 workers=options.workers, threads=options.threads, say=show.say, progress=tell,
             )  # fmt: skip
+        if options.mean:
+            mean_with(run, shares_in(options.mean), run / "mean.pt", show.say)
+            run = run / "mean.pt"
     out = options.out or Path("models") / options.product
     kinds = [(options.product, out, True)]
     if product.twin:

@@ -98,7 +98,11 @@ def test_a_runs_mean_is_measured_and_exported(runs, tmp_path):
         "none",
     ]
     assert CliRunner().invoke(app, words).exit_code == 0
-    assert (tmp_path / "kin" / "model.onnx").exists()
+    card = (tmp_path / "kin" / "README.md").read_text()
+    assert "begun from" in card
+    assert "mean of" in card
+    assert "(0.6)" in card
+    assert "/tmp" not in card
     # An exported model has the same beginning: its batch norms are fitted to the run's pictures.
     assert "AP50" in mean(runs / "on", "--with", f"{tmp_path / 'kin'}=0.5", "--out", tmp_path / "again.pt")
 

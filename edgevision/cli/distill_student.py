@@ -67,22 +67,12 @@ def mean(
     """Average a run's weights with kin of it, such as the model it began from: often better than either."""
     from edgevision.distill import show
     from edgevision.distill.extras import need_train
-    from edgevision.errors import UsageError
 
     need_train("averaging students")
-    from edgevision.distill.mean import mean_with
+    from edgevision.distill.mean import mean_with, shares_in
 
-    shares = []
-    for other in others:
-        place, _, share = other.rpartition("=")
-        try:
-            shares.append((place, float(share)))
-        except ValueError:
-            place = ""
-        if not place:
-            raise UsageError(f"--with: expected NET=SHARE, such as person=0.35, got {other!r}")
     target = out or (run if run.is_dir() else run.parent) / "mean.pt"
-    mean_with(run, shares, target, show.say)
+    mean_with(run, shares_in(others), target, show.say)
     show.say(f"next: edgevision distill export {target} --name NAME --int8")
 
 

@@ -60,7 +60,7 @@ def export_run(
     if side is None:
         raise UsageError(f"{run}: does not say its input size; say --side")
     held = measured_on(folder, data, names)
-    wish = completed(wish, info)
+    wish = completed(wish, info, state.get("mean", ()))
     manifest = manifest_for(wish, names, side)
     metadata = _metadata(names, side, wish)
     student = load_student(run)
@@ -86,8 +86,8 @@ def measured_on(run: Path, data: Path | None, classes: Sequence[str]) -> Labelle
     return of_part(read_data(data), "") if data is not None else _of_run(run / "val", classes)
 
 
-def completed(wish: Wish, info: RunInfo | None) -> Wish:
-    """What the run knows of itself, where the wish says nothing."""
+def completed(wish: Wish, info: RunInfo | None, mean: Sequence[tuple[str, float]] = ()) -> Wish:
+    """What the run knows of itself, where the wish says nothing. ``mean``: networks and shares, where it is one."""
     if info is None:
         return wish
     soft = info.recipe.soft.targets
@@ -95,6 +95,9 @@ def completed(wish: Wish, info: RunInfo | None) -> Wish:
         f"{info.recipe.epochs} epochs of {info.pictures.get('train', 0)} pictures at {info.recipe.side_px} px, "
         f"seed {info.recipe.seed}" + (f", soft targets: {soft}" if soft != "boxes" else "")
     )
+    words += f", begun from {short_name(info.recipe.init)}" if info.recipe.init else ""
+    if mean:
+        words += "; mean of " + ", ".join(f"{short_name(net)} ({share:g})" for net, share in mean)
     notes = (*wish.notes, *info.notes)
     return replace(
         wish,

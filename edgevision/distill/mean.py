@@ -25,6 +25,20 @@ FITTED_TO = 512
 """Pictures that the mean's batch norms are fitted to: their statistics are not the mean of statistics."""
 
 
+def shares_in(words: Sequence[str]) -> list[tuple[str, float]]:
+    """``person=0.35`` and the like. Raises `UsageError`."""
+    shares = []
+    for word in words:
+        place, _, share = word.rpartition("=")
+        try:
+            shares.append((place, float(share)))
+        except ValueError:
+            place = ""
+        if not place:
+            raise UsageError(f"--with: expected NET=SHARE, such as person=0.35, got {word!r}")
+    return shares
+
+
 def mean_with(
     run: Path, others: Sequence[tuple[str, float]], out: Path, say: Callable[[str], None] = lambda text: None
 ) -> float:
