@@ -99,7 +99,9 @@ class OnnxDetector:
 
     def decode(self, raw: RawOutputs) -> Detections:
         try:
-            found = self._decoder.decode(raw.outputs, self.min_score)
+            # What overflows is refused in one sentence below; numpy's warnings would be a second and third.
+            with np.errstate(over="ignore", invalid="ignore"):
+                found = self._decoder.decode(raw.outputs, self.min_score)
         except (ValueError, IndexError) as exc:
             shapes = ", ".join(str(o.shape) for o in raw.outputs)
             raise ModelFailed(f"{self.name}: outputs {shapes} cannot be read as {self.manifest.family}: {exc}") from exc

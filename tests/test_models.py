@@ -12,8 +12,10 @@ import numpy as np
 import pytest
 
 from edgevision import store
+from edgevision.detector import OnnxDetector
 from edgevision.errors import ModelFailed, ModelInvalid, ModelNotFound, UsageError
-from edgevision.manifest import read_manifest
+from edgevision.manifest import InputRecipe, Manifest, read_manifest
+from edgevision.session import Session
 from edgevision.store import load_detector
 from tests.making import blob_frame_pixels, blob_model, constant_model, ultralytics_metadata
 
@@ -166,6 +168,16 @@ def test_nan_is_an_error_not_a_box(tmp_path):
     ultralytics_metadata(path, {0: "a"}, [32, 32])
     with pytest.raises(ModelFailed, match="not finite"):
         load_detector(path)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_side_that_overflows_is_one_error_and_no_warning(tmp_path):
+    output = np.zeros((1, 21, 6), np.float32)
+    output[0, 3] = [0.5, 0.5, 200, 1, 0.9, 0.9]  # YOLOX's sides are exponents
+    path = constant_model(tmp_path / "m.onnx", {"output": output}, [1, 3, 32, 32])
+    manifest = Manifest(name="far", family="yolox", classes=("a",), input=InputRecipe(width_px=32, height_px=32))
+    with pytest.raises(ModelFailed, match="not finite"):
+        OnnxDetector(manifest, Session(path.read_bytes(), "far")).detect(np.zeros((32, 32, 3), np.uint8))
 
 
 def test_a_class_that_no_name_stands_for_is_an_error(tmp_path):
