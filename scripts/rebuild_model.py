@@ -165,7 +165,7 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
         shipped = export_any(
             run, target, wish, int8=int8, half=not int8, classes=[c.strip() for c in product.prompts.split(";")],
             calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
-            data=options.data / product.labelled, say=show.say,
+            data=options.data / product.labelled, side_px=read_recipe(product.recipe).side_px, say=show.say,
         )  # fmt: skip
         figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
         size = (shipped.folder / "model.onnx").stat().st_size / 1e6

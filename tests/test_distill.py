@@ -448,6 +448,13 @@ def test_the_whole_line_is_gone_on_with_where_it_was_killed(tmp_path, monkeypatc
     assert manifest.golden
     done = json.loads((tmp_path / "line/line.json").read_text())["done"]
     assert done["label"] == "36 pictures, 1 failed"
+    assert "training goes on" not in command(*words)
+    told = command(*words, "--epochs", "4")
+    assert "[3/7] label: done before" in told
+    assert "training goes on" in told
+    assert "epoch 4/4" in told
+    assert "epoch 3/4" not in told
+    assert "taught@1 is among your models" in told
     other = [w if w != "taught" else "another" for w in words]
     assert "holds a line with another name" in command(*other, fails=UsageError)
 

@@ -80,7 +80,7 @@ def run_line(line: Line, shown: Shown) -> str:
 
     need_train("training a student")
     line.folder.mkdir(parents=True, exist_ok=True)
-    done = _begun(line)
+    done = _of_this_recipe(line, _begun(line), shown)
     steps: dict[str, Callable[[], str]] = {
         "collect": lambda: _collect(line, shown),
         "split": lambda: _split(line, shown),
@@ -119,6 +119,16 @@ def _begun(line: Line) -> dict[str, str]:
             f"({'; '.join(str(known.get(k)) for k in other)}); name a new folder for --out"
         )
     return done
+
+
+def _of_this_recipe(line: Line, done: dict[str, str], shown: Shown) -> dict[str, str]:
+    """What is done, less training and what follows from it where another recipe is asked for than was trained by."""
+    from edgevision.distill.run import read_run
+
+    if "train" not in done or read_run(line.folder / "run").recipe == line.recipe:
+        return done
+    shown.say("the recipe is another than before: training goes on")
+    return {name: done[name] for name in ("collect", "split", "label") if name in done}
 
 
 def _keep(line: Line, done: dict[str, str]) -> None:

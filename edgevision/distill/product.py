@@ -182,13 +182,13 @@ def _compared(evaluation: Evaluation, graphs: Sequence[tuple[str, bytes]], took:
     loss = before.ap50.value - after.ap50.value
     text = (
         f"AP50 {before.ap50.value:.3f} {graphs[0][0]}, {after.ap50.value:.3f} {graphs[-1][0]} "
-        f"({-loss * 100:+.1f} points) on {evaluation.pictures} pictures; "
+        f"({-loss * 100:+.2f} points) on {evaluation.pictures} pictures; "
         f"{took[0]:.1f} ms and {took[-1]:.1f} ms, one thread"
     )
     if loss > MOST_LOSS and not math.isnan(loss) and not wish.allow_loss:
         raise EdgeVisionError(
-            f"not shipped: {text}; more than {MOST_LOSS * 100:g} points are lost: calibrate on pictures like those it "
-            "will see (--calibrate), leave --int8 out, or take the loss with --allow-loss"
+            f"not shipped: {text}; more than {MOST_LOSS * 100:g} points are lost: train it longer, calibrate on "
+            "pictures like those it will see, leave int8 out, or take the loss with --allow-loss"
         )
     return text
 
