@@ -89,7 +89,7 @@ PERSON = Product(
 )  # fmt: skip
 PRODUCTS = {
     "person": PERSON,
-    "person-tiny": replace(PERSON, recipe="person-tiny", twin=False),
+    "person-tiny": replace(PERSON, recipe="person-tiny", twin=False, score=0.2),
     "face": Product(
         "face", "face", "face", "yunet_n_320_320", "yunet_n_320_320 (ShiqiYu, libfacedetection.train)",
         ("unlabelled",), False, (PERSON_DATA[3], PERSON_DATA[4]),
