@@ -179,7 +179,8 @@ def test_a_phone_held_upright(degrees: int, turn: int, tmp_path: Path) -> None:
     turned, _ = read_all(source)
     assert size_wh == turned[0].size_wh == ((160, 120) if degrees == 180 else (120, 160))
     for a, b in zip(lying, turned, strict=True):
-        assert np.array_equal(cv2.rotate(a.pixels, turn), b.pixels)
+        # Two clips: FFmpeg's colour conversion rounds by where its buffers happen to lie.
+        assert np.abs(cv2.rotate(a.pixels, turn).astype(int) - b.pixels).mean() < 2
 
 
 def test_a_size_that_changes_on_the_way(tmp_path: Path) -> None:
