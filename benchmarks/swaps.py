@@ -94,7 +94,8 @@ def main() -> int:
 
 def machine() -> dict[str, Any]:
     return {
-        "command": " ".join(sys.argv),
+        # Without the folders of this machine: the file is kept with the project.
+        "command": " ".join(Path(a).name if Path(a).is_absolute() else a for a in sys.argv),
         "machine": platform.platform(),
         "cores": usable_cores(),
         "python": platform.python_version(),

@@ -135,10 +135,10 @@ def main() -> None:
 def rebuild(options: argparse.Namespace, product: Product) -> None:
     labels = options.labels or options.run / "data"
     run = options.checkpoint or options.run / "student"
+    recipe = read_recipe(product.recipe).model_copy(update={"times": product.times})
     if options.checkpoint is None:
         if options.labels is None:
             make_labels(options, product, labels)
-        recipe = read_recipe(product.recipe).model_copy(update={"times": product.times})
         if options.epochs:
             recipe = recipe.lasting(options.epochs)
         if options.init:
@@ -165,7 +165,7 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
         shipped = export_any(
             run, target, wish, int8=int8, half=not int8, classes=[c.strip() for c in product.prompts.split(";")],
             calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
-            data=options.data / product.labelled, side_px=read_recipe(product.recipe).side_px, say=show.say,
+            data=options.data / product.labelled, side_px=recipe.side_px, say=show.say,
         )  # fmt: skip
         figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
         size = (shipped.folder / "model.onnx").stat().st_size / 1e6

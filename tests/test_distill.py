@@ -449,6 +449,9 @@ def test_the_whole_line_is_gone_on_with_where_it_was_killed(tmp_path, monkeypatc
     done = json.loads((tmp_path / "line/line.json").read_text())["done"]
     assert done["label"] == "36 pictures, 1 failed"
     assert "training goes on" not in command(*words)
+    (tmp_path / "line/run").rename(tmp_path / "thrown-away")
+    assert "[4/7] train: done before" in command(*words)
+    (tmp_path / "thrown-away").rename(tmp_path / "line/run")
     told = command(*words, "--epochs", "4")
     assert "[3/7] label: done before" in told
     assert "training goes on" in told

@@ -104,7 +104,7 @@ def test_a_runs_mean_is_measured_and_exported(runs, tmp_path):
     assert "(0.6)" in card
     assert "/tmp" not in card
     # An exported model has the same beginning: its batch norms are fitted to the run's pictures.
-    assert "AP50" in mean(runs / "on", "--with", f"{tmp_path / 'kin'}=0.5", "--out", tmp_path / "again.pt")
+    assert "AP50" in mean(runs / "on", "--with", f"{tmp_path / 'kin'}=0.5", "--out", tmp_path / "new" / "again.pt")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from edgevision.cli.distill import app
 from edgevision.distill.curves import Line, plot, training_curves
-from edgevision.distill.recipe import Recipe, read_recipe, recipe_from, shipped_recipes, softened
+from edgevision.distill.recipe import Phase, Recipe, read_recipe, recipe_from, shipped_recipes, softened
 from edgevision.errors import MissingExtra, UsageError
 
 
@@ -33,6 +33,8 @@ def test_shipped_recipes_are_valid():
         ("[[phases]]\nepochs = 3\nside_px = 100\n", "multiple of 32"),
         ("[soft]\ntargets = 'dense'\n", "teacher: needed for targets 'dense'"),
         ("trainer = 'ultralytics'\n[soft]\ntargets = 'scores'\n", "takes boxes only"),
+        ("trainer = 'ultralytics'\n[times]\n'a*' = 2\n", "has its own ways"),
+        ("trainer = 'ultralytics'\n[augmentation]\npaste = 0.1\n", "has its own ways"),
         ("[augmentation]\nmosaic_scale = [2.0, 1.0]\n", "the lesser first"),
         ("batch = \n", "not valid TOML"),
     ],
@@ -62,6 +64,10 @@ def test_phases_follow_one_another_and_stretch():
     assert [p.epochs for p in longer.phases] == [26, 12, 4]
     assert longer.schedule.cool_down_epochs == 14
     assert recipe.lasting(3).epochs == 3
+    smaller_at_the_end = recipe.model_copy(update={"phases": (*recipe.phases[:2], Phase(epochs=1, side_px=288))})
+    for epochs in (1, 2, 3, 7):
+        assert smaller_at_the_end.lasting(epochs).epochs == epochs
+        assert smaller_at_the_end.lasting(epochs).side_px == 288, "the size that is exported"
     assert [p.side_px for p in recipe.sized(288).phases] == [256, 288, 288]
     with pytest.raises(UsageError, match="multiple of 32"):
         recipe.sized(100)

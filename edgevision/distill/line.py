@@ -125,7 +125,9 @@ def _of_this_recipe(line: Line, done: dict[str, str], shown: Shown) -> dict[str,
     """What is done, less training and what follows from it where another recipe is asked for than was trained by."""
     from edgevision.distill.run import read_run
 
-    if "train" not in done or read_run(line.folder / "run").recipe == line.recipe:
+    run = line.folder / "run"
+    # A run that was thrown away once its model was made cannot be gone on with, and need not be.
+    if "train" not in done or not run.exists() or read_run(run).recipe == line.recipe:
         return done
     shown.say("the recipe is another than before: training goes on")
     return {name: done[name] for name in ("collect", "split", "label") if name in done}

@@ -56,6 +56,7 @@ def mean_with(
     for part in ("train", "val"):
         if not PictureStore.is_whole(folder / part):
             raise UsageError(f"{folder}: expected the run's own pictures in {part}, found none; train it again")
+    out.parent.mkdir(parents=True, exist_ok=True)
     store, held, recipe = PictureStore(folder / "train"), PictureStore(folder / "val"), info.recipe
     draw = Draw(store.names, recipe.times)
     student = load_student(checkpoint)

@@ -139,6 +139,11 @@ class Recipe(_Section):
     def _own_only(self) -> Recipe:
         if self.trainer == "ultralytics" and self.soft.targets != "boxes":
             raise ValueError("soft: the ultralytics trainer takes boxes only; leave [soft] out")
+        if self.trainer == "ultralytics" and (self.times or self.augmentation != Augmentation()):
+            raise ValueError(
+                "times, augmentation: the ultralytics trainer has its own ways; leave these out, and set its own in "
+                "[ultralytics.options]"
+            )
         return self
 
     @property
@@ -168,6 +173,10 @@ class Recipe(_Section):
             at += phase.epochs
             ends.append(round(at * share))
         lengths = [b - a for a, b in zip([0, *ends], ends, strict=False)]
+        if lengths[-1] == 0:
+            # The last phase's input size is what is exported: it never goes.
+            lengths[lengths.index(max(lengths))] -= 1
+            lengths[-1] = 1
         phases = [p.model_copy(update={"epochs": n}) for p, n in zip(self.phases, lengths, strict=True) if n > 0]
         cool = round(self.schedule.cool_down_epochs * share)
         schedule = self.schedule.model_copy(update={"cool_down_epochs": cool})
