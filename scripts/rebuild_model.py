@@ -15,7 +15,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -42,6 +42,7 @@ from edgevision.intake.add import add_model
 from edgevision.intake.settle import Wish as AddWish
 from edgevision.store import stored_names
 
+RECIPES = Path(__file__).parent / "recipes"
 SCENE_SEEDS, SCENE_FRAMES = 40, 24
 TEACHERS = {
     "picodet_s_416": AddWish(classes="coco", input="416 rgb stretch imagenet", licence="Apache-2.0"),
@@ -63,6 +64,7 @@ class Product:
     """What one bundled model is made of."""
 
     recipe: str
+    """A shipped recipe, or one beside this script: what the bundled model was made by, with its own data's names."""
     labelled: str
     """The data set that people labelled; its validation part is what is measured on."""
     prompts: str
@@ -75,21 +77,17 @@ class Product:
     """Frames of the built-in scene too, so that the demo is detected; no part of any figure of accuracy."""
     data: tuple[str, ...] = ()
     score: float = 0.3
-    times: dict[str, float] = field(default_factory=dict)
-    """How often an epoch has pictures whose name a glob fits, as a recipe's [times]: what is common in use and rare in
-    the data more often, near-duplicates and the scene less."""
     twin: bool = False
     """Whether the float network is a model too, NAME-float, so that anyone can see what int8 gains and costs."""
 
 
 PERSON = Product(
-    "person", "person", "person", "picodet_s_416", "picodet_s_416 (PaddleDetection, Apache-2.0)",
+    f"{RECIPES}/person.toml", "person", "person", "picodet_s_416", "picodet_s_416 (PaddleDetection, Apache-2.0)",
     ("unlabelled", "face/images/train"), True, PERSON_DATA, twin=True,
-    times={"c12*": 6, "tc_*": 6, "neg*": 1.5, "objects/*": 1.5, "c2_*": 0.6, "scene*": 0.3},
 )  # fmt: skip
 PRODUCTS = {
     "person": PERSON,
-    "person-tiny": replace(PERSON, recipe="person-tiny", twin=False, score=0.2),
+    "person-tiny": replace(PERSON, recipe=f"{RECIPES}/person-tiny.toml", twin=False, score=0.25),
     "face": Product(
         "face", "face", "face", "yunet_n_320_320", "yunet_n_320_320 (ShiqiYu, libfacedetection.train)",
         ("unlabelled",), False, (PERSON_DATA[3], PERSON_DATA[4]),
@@ -135,10 +133,12 @@ def main() -> None:
 def rebuild(options: argparse.Namespace, product: Product) -> None:
     labels = options.labels or options.run / "data"
     run = options.checkpoint or options.run / "student"
-    recipe = read_recipe(product.recipe).model_copy(update={"times": product.times})
+    recipe = read_recipe(product.recipe)
     if options.checkpoint is None:
         if options.labels is None:
             make_labels(options, product, labels)
+        if recipe.soft.teacher in TEACHERS:
+            known_teacher(recipe.soft.teacher, options.weights)
         if options.epochs:
             recipe = recipe.lasting(options.epochs)
         if options.init:

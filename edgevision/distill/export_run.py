@@ -90,12 +90,11 @@ def completed(wish: Wish, info: RunInfo | None, mean: Sequence[tuple[str, float]
     """What the run knows of itself, where the wish says nothing. ``mean``: networks and shares, where it is one."""
     if info is None:
         return wish
-    soft = info.recipe.soft.targets
-    words = (
-        f"{info.recipe.epochs} epochs of {info.pictures.get('train', 0)} pictures at {info.recipe.side_px} px, "
-        f"seed {info.recipe.seed}" + (f", soft targets: {soft}" if soft != "boxes" else "")
-    )
-    words += f", begun from {short_name(info.recipe.init)}" if info.recipe.init else ""
+    recipe = info.recipe
+    words = f"{recipe.epochs} epochs of {info.pictures.get('train', 0)} pictures at {recipe.phases[-1].side_px} px"
+    words += f", used at {recipe.side_px} px" if recipe.side_px != recipe.phases[-1].side_px else ""
+    words += f", seed {recipe.seed}" + (f", {recipe.soft.in_words}" if recipe.soft.targets != "boxes" else "")
+    words += f", begun from {short_name(recipe.init)}" if recipe.init else ""
     if mean:
         words += "; mean of " + ", ".join(f"{short_name(net)} ({share:g})" for net, share in mean)
     notes = (*wish.notes, *info.notes)

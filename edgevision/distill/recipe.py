@@ -31,7 +31,7 @@ class Network(_Section):
 
 
 class Phase(_Section):
-    """Epochs with one input size; the size of the last phase is the one that is exported."""
+    """Epochs with one input size; that of the last phase is exported, where the recipe names no ``exported_px``."""
 
     epochs: Count
     side_px: Annotated[int, Field(ge=32, le=2048, multiple_of=32)] = 320
@@ -40,11 +40,17 @@ class Phase(_Section):
 
 
 class Schedule(_Section):
-    """AdamW: warm-up, steady rate, cosine cool-down; the averaged weights are what is kept."""
+    """AdamW: warm-up, steady rate, cosine cool-down; the averaged weights are what is kept. In rounds (warm restarts,
+    arXiv:1608.03983) each begins with the averaged weights of the one before."""
 
     rate: Annotated[float, Field(gt=0)] = 2e-3
     warm_up_steps: Count = 500
     cool_down_epochs: Annotated[int, Field(ge=0)] = 8
+    """Of each round."""
+    rounds: Count = 1
+    """The epochs are shared out evenly."""
+    later_rate: Annotated[float, Field(gt=0, le=1)] = 0.7
+    """A round's rate as a share of that of the one before."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.02
     average_decay: Annotated[float, Field(ge=0, lt=1)] = 0.9995
 
@@ -91,17 +97,26 @@ class Soft(_Section):
     """How much the class loss counts inside boxes whose score is under ``sure``."""
     sure: Share = 0.45
     teacher: str = ""
-    """``dense``: a larger student with the same classes: its run or checkpoint, or the name or path of a model that
-    `distill export` made, such as ``person``."""
-    temperature: Annotated[float, Field(gt=0)] = 2.0
+    """``dense``: a larger student with the same classes (its run or checkpoint, or the name or path of a model that
+    `distill export` made, such as ``person``), or another's detector from the store that knows the student's classes
+    (NanoDet, PicoDet, YOLOX). It sees what the student sees, at the student's size."""
+    temperature: Annotated[float, Field(gt=0)] = 1.0
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     distance_weight: Annotated[float, Field(ge=0)] = 0.5
+    others_weight: Annotated[float, Field(ge=0)] = 1.0
+    """``dense`` from another's detector: how much its other classes count, which the student then learns too and
+    forgets at export; 0 leaves them out."""
 
     @model_validator(mode="after")
     def _has_teacher(self) -> Soft:
         if (self.targets == "dense") != bool(self.teacher):
             raise ValueError("teacher: needed for targets 'dense', and only for it")
         return self
+
+    @property
+    def in_words(self) -> str:
+        """``soft targets: dense by picodet_s_416``."""
+        return f"soft targets: {self.targets}" + (f" by {Path(self.teacher).name}" if self.teacher else "")
 
 
 class Ultralytics(_Section):
@@ -129,6 +144,9 @@ class Recipe(_Section):
     other one. The first that fits counts. For kinds of pictures that are rare in the data and not in use."""
     student: Network = Network()
     phases: Annotated[tuple[Phase, ...], Field(min_length=1)] = (Phase(epochs=40), Phase(epochs=4, mosaic=0.0))
+    exported_px: Annotated[int, Field(ge=0, le=2048, multiple_of=32)] = 0
+    """The input side that is exported and validated, where not the last phase's: a network that saw objects of every
+    size does well on smaller inputs than it was trained on."""
     schedule: Schedule = Schedule()
     loss: Loss = Loss()
     augmentation: Augmentation = Augmentation()
@@ -152,8 +170,13 @@ class Recipe(_Section):
 
     @property
     def side_px(self) -> int:
-        """The input side that is validated last and exported."""
-        return self.phases[-1].side_px
+        """The input side that is validated and exported."""
+        return self.exported_px or self.phases[-1].side_px
+
+    @property
+    def round_epochs(self) -> int:
+        """Epochs of a round; the last may be shorter."""
+        return -(-self.epochs // self.schedule.rounds)
 
     def phase(self, epoch: int) -> Phase:
         """The phase an epoch is in."""
@@ -179,7 +202,8 @@ class Recipe(_Section):
             lengths[-1] = 1
         phases = [p.model_copy(update={"epochs": n}) for p, n in zip(self.phases, lengths, strict=True) if n > 0]
         cool = round(self.schedule.cool_down_epochs * share)
-        schedule = self.schedule.model_copy(update={"cool_down_epochs": cool})
+        rounds = min(self.schedule.rounds, epochs)
+        schedule = self.schedule.model_copy(update={"cool_down_epochs": cool, "rounds": rounds})
         return self.model_copy(update={"phases": tuple(phases), "schedule": schedule})
 
     def sized(self, side_px: int) -> Recipe:
@@ -188,7 +212,7 @@ class Recipe(_Section):
             raise UsageError(f"--side: expected a multiple of 32 px, got {side_px}")
         sides = [min(p.side_px, side_px) for p in self.phases[:-1]] + [side_px]
         phases = [p.model_copy(update={"side_px": s}) for p, s in zip(self.phases, sides, strict=True)]
-        return self.model_copy(update={"phases": tuple(phases)})
+        return self.model_copy(update={"phases": tuple(phases), "exported_px": 0})
 
     def as_values(self) -> dict[str, Any]:
         return self.model_dump(mode="json")

@@ -7,6 +7,7 @@ from 64 up, since their strides alias in the L1 cache. Judge a shape by measured
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -81,6 +82,10 @@ class Student(nn.Module):
             nn.init.constant_(prediction.bias[4:], -4.6)
 
     def forward(self, pixels: Tensor) -> Tensor:
+        return by_cell(self.maps(pixels), self.predictions)
+
+    def maps(self, pixels: Tensor) -> list[Tensor]:
+        """What predictions are made from: (B, neck_width, H / stride, W / stride) of each stride."""
         p4 = self.stem(pixels)
         p8 = self.stage8(p4)
         p16 = self.stage16(p8)
@@ -91,11 +96,13 @@ class Student(nn.Module):
         n32 = self.top(torch.cat(pooled, 1))
         n16 = self.fuse16(torch.cat([_double(n32), self.lateral16(p16)], 1))
         n8 = self.fuse8(torch.cat([_double(n16), self.lateral8(p8)], 1))
-        outputs = [
-            predict(head(level)).flatten(2)
-            for level, head, predict in zip((n8, n16, n32), self.heads, self.predictions, strict=True)
-        ]
-        return torch.cat(outputs, 2).transpose(1, 2)
+        return [head(level) for level, head in zip((n8, n16, n32), self.heads, strict=True)]
+
+
+def by_cell(maps: Sequence[Tensor], predictions: Iterable[nn.Module]) -> Tensor:
+    """Each stride's map (B, C, H, W) through its prediction, all cells in one row: (B, A, values)."""
+    outputs = [predict(level).flatten(2) for level, predict in zip(maps, predictions, strict=True)]
+    return torch.cat(outputs, 2).transpose(1, 2)
 
 
 def _double(x: Tensor) -> Tensor:

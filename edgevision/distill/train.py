@@ -72,16 +72,21 @@ def train_student(
 
 def _check_weights(recipe: Recipe, run: Path) -> None:
     """That what a run begins and learns from can be read, before its pictures are decoded. Raises `UsageError`."""
+    from edgevision.distill.dense import check_dense_teacher
     from edgevision.distill.weights import LAST, read_weights
 
     # A run that goes on has its own weights, wherever those have gone that it began from.
-    init = "" if (run / LAST).exists() else recipe.init
-    for key, place in (("init", init), ("soft.teacher", recipe.soft.teacher)):
-        if place:
-            try:
-                read_weights(place)
-            except UsageError as exc:
-                raise UsageError(f"{key}: {exc}") from exc
+    begun = (run / LAST).exists()
+    checks = {
+        "init": (lambda: read_weights(recipe.init)) if recipe.init and not begun else None,
+        "soft.teacher": (lambda: check_dense_teacher(recipe.soft)) if recipe.soft.teacher else None,
+    }
+    for key, check in checks.items():
+        try:
+            if check is not None:
+                check()
+        except UsageError as exc:
+            raise UsageError(f"{key}: {exc}") from exc
 
 
 def usual_workers() -> int:

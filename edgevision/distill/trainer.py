@@ -1,4 +1,4 @@
-"""The student's training loop: AdamW, warm-up, steady rate, cosine cool-down, weight averaging.
+"""The student's training loop: AdamW, warm-up, steady rate, cosine cool-down, weight averaging, in rounds.
 
 A steady rate with a cool-down at the end, rather than one cosine, lets a run be stopped, looked at and
 lengthened: the checkpoint before the cool-down is a good place to go on from (arXiv:2405.18392).
@@ -26,8 +26,9 @@ from torch.utils.data import DataLoader, Subset
 
 from edgevision.distill.curves import training_curves, write_picture
 from edgevision.distill.dataset import Draw, PictureStore, TrainingPictures, collate, fitting_pictures
-from edgevision.distill.dense import dense_loss, load_dense_teacher, taught_by
+from edgevision.distill.dense import WithOthers, dense_loss, load_dense_teacher, taught_by
 from edgevision.distill.device import Place
+from edgevision.distill.foreign import ForeignTeacher
 from edgevision.distill.loss import detection_loss
 from edgevision.distill.recipe import Recipe
 from edgevision.distill.student import Student, StudentShape, cell_centres
@@ -60,11 +61,14 @@ class Average:
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
     schedule = recipe.schedule
+    before = step // (recipe.round_epochs * steps_per_epoch)
+    epochs = min(recipe.round_epochs, recipe.epochs - before * recipe.round_epochs)
+    step -= before * recipe.round_epochs * steps_per_epoch
     warm = min(1.0, (step + 1) / schedule.warm_up_steps)
-    start = (recipe.epochs - schedule.cool_down_epochs) * steps_per_epoch
+    start = (epochs - schedule.cool_down_epochs) * steps_per_epoch
     through = (step - start) / max(1, schedule.cool_down_epochs * steps_per_epoch)
     cool = 1.0 if through <= 0 else 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * min(1.0, through)))
-    return schedule.rate * warm * cool
+    return schedule.rate * schedule.later_rate**before * warm * cool
 
 
 class Training:
@@ -100,16 +104,18 @@ class Training:
             take_over(student, recipe.init, lambda: fitting_pictures(self.store, self.draw, recipe, 0))
         self.student = student.to(place.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.average = Average(self.student, recipe.schedule.average_decay)
-        decayed = [p for p in self.student.parameters() if p.ndim > 1]
-        plain = [p for p in self.student.parameters() if p.ndim <= 1]
-        decay = recipe.schedule.weight_decay
-        groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
-        self.optimiser = torch.optim.AdamW(groups, lr=recipe.schedule.rate)
-        self.first = self._go_on(shape)
-        self.model = place.wrapped(self.student)
         self.teacher: nn.Module | None = None
+        trained: nn.Module = self.student
         if recipe.soft.targets == "dense":
-            self.teacher = load_dense_teacher(recipe.soft, len(self.classes)).to(place.device)
+            self.teacher = load_dense_teacher(recipe.soft, self.classes).to(place.device)
+            others = len(self.teacher.classes) - len(self.classes) if isinstance(self.teacher, ForeignTeacher) else 0
+            if others and recipe.soft.others_weight:
+                trained = WithOthers(self.student, others).to(place.device)
+        self.trained = trained
+        """What is trained: the student, or the student and what is thrown away afterwards."""
+        self.optimiser = self._fresh_optimiser()
+        self.first = self._go_on(shape)
+        self.model = place.wrapped(trained)
 
     def _go_on(self, shape: StudentShape) -> int:
         """Take up the last checkpoint, where there is one; the epoch to begin with."""
@@ -121,10 +127,24 @@ class Training:
         if kept != json.loads(json.dumps(asdict(shape))):
             raise UsageError(f"{self.run}: holds a student of another shape ({kept}); train into another folder")
         self.student.load_state_dict(state["model"])
+        if isinstance(self.trained, WithOthers):
+            self.trained.others.load_state_dict(state["others"])
         self.average.model.load_state_dict(state["average"])
         self.average.updates = state["updates"]
         self.optimiser.load_state_dict(state["optimiser"])
         return int(state["epoch"]) + 1
+
+    def _fresh_optimiser(self) -> torch.optim.Optimizer:
+        decayed = [p for p in self.trained.parameters() if p.ndim > 1]
+        plain = [p for p in self.trained.parameters() if p.ndim <= 1]
+        decay = self.recipe.schedule.weight_decay
+        groups = [{"params": decayed, "weight_decay": decay}, {"params": plain, "weight_decay": 0.0}]
+        return torch.optim.AdamW(groups, lr=self.recipe.schedule.rate)
+
+    def _begin_round(self) -> None:
+        self.student.load_state_dict(self.average.model.state_dict())
+        self.average.updates = 0
+        self.optimiser = self._fresh_optimiser()
 
     def train(self, tell: Tell | None = None) -> Path:
         """All epochs that are left. A checkpoint after each; the log and the curves beside it. Its path."""
@@ -134,10 +154,12 @@ class Training:
             # A kill between log and checkpoint leaves a row of an epoch that will be done again.
             _write_log(log, rows)
         for epoch in range(self.first, self.recipe.epochs):
+            if epoch and epoch % self.recipe.round_epochs == 0:
+                self._begin_round()
             row = self._epoch(epoch, tell)
             if self.place.leads:
                 if (epoch + 1) % self.recipe.validate_every == 0 or epoch + 1 == self.recipe.epochs:
-                    accuracy = validate(self.average.model, self.held, self.recipe.phase(epoch).side_px)
+                    accuracy = validate(self.average.model, self.held, self.recipe.side_px)
                     row["ap50"] = accuracy.ap50
                     if len(self.classes) > 1:
                         named = zip(self.classes, accuracy.by_class, strict=True)
@@ -155,6 +177,7 @@ class Training:
     def _keep(self, epoch: int) -> None:
         state = {
             "model": self.student.state_dict(),
+            "others": self.trained.others.state_dict() if isinstance(self.trained, WithOthers) else {},
             "average": self.average.model.state_dict(),
             "updates": self.average.updates,
             "optimiser": self.optimiser.state_dict(),
@@ -199,10 +222,11 @@ class Training:
             with place.autocast():
                 raw = self.model(pixels)
                 taught = None if self.teacher is None else taught_by(self.teacher, pixels)
-            parts = detection_loss(raw, centres, strides, truth, recipe.loss, soft)
+            own = 4 + len(self.classes)
+            parts = detection_loss(raw[..., :own], centres, strides, truth, recipe.loss, soft)
             total, extra = parts.total, 0.0
             if taught is not None:
-                more = dense_loss(raw, taught, recipe.soft)
+                more = dense_loss(raw, taught[..., : raw.shape[-1]], recipe.soft, len(self.classes))
                 total, extra = total + more, float(more.detach())
             self.optimiser.zero_grad(set_to_none=True)
             total.backward()

@@ -69,6 +69,18 @@ def read_weights(place: str) -> Student | Exported:
     return read_exported(found)
 
 
+def is_ours(place: str) -> bool:
+    """Whether it is for `read_weights`: all but a detector of the store that `distill export` did not make."""
+    try:
+        read_weights(place)
+    except UsageError:
+        try:
+            return find_model(place).manifest is None
+        except (ModelNotFound, ModelInvalid):
+            return True
+    return True
+
+
 def load_any(place: str, pictures: Callable[[], Iterable[Tensor]]) -> Student:
     """The network of what `read_weights` takes, ready to be used.
 
