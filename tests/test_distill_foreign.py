@@ -15,7 +15,7 @@ from edgevision.distill.foreign import ForeignTeacher  # noqa: E402
 from edgevision.distill.onnx_torch import TorchGraph  # noqa: E402
 from edgevision.distill.recipe import Soft, recipe_from  # noqa: E402
 from edgevision.distill.student import Student, StudentShape, boxes_from, cell_centres  # noqa: E402
-from edgevision.distill.train import train_student  # noqa: E402
+from edgevision.distill.train import check_weights, train_student  # noqa: E402
 from edgevision.distill.weights import load_student, read_checkpoint  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
 from edgevision.intake.add import add_model  # noqa: E402
@@ -91,7 +91,7 @@ def test_what_cannot_teach_is_refused_in_a_sentence(tmp_path):
     one_node(stored.path, "Erf")
     with pytest.raises(UsageError, match="operators Erf"):
         check_dense_teacher(Soft(targets="dense", teacher=str(tmp_path / "good")))
-    with pytest.raises(UsageError, match="expected a run or checkpoint"):
+    with pytest.raises(UsageError, match="nowhere: expected a NanoDet, PicoDet or YOLOX"):
         check_dense_teacher(Soft(targets="dense", teacher="nowhere"))
 
 
@@ -185,6 +185,8 @@ def test_others_that_weigh_nothing_are_not_learnt(data):
 def test_a_foreign_teacher_that_does_not_know_the_students_class_is_told_before_training(data):
     in_folder(data / "stranger", network(), classes=("a", "b", "c"))
     recipe = wanted(data, 1, teacher=str(data / "stranger"))
+    with pytest.raises(UsageError, match=r"soft.teacher: teacher does not know square, only a, b, c"):
+        check_weights(recipe, data / "strange", ("square",))
     with pytest.raises(UsageError, match="teacher does not know square"):
         train_student([data / "data"], recipe, data / "strange", workers=0, threads=1)
     assert load_dense_teacher(wanted(data, 1).soft, ("square",)).classes[0] == "square"

@@ -31,7 +31,9 @@ Side = Annotated[int | None, typer.Option(min=32, help="Input side in px, a mult
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that make samples; by default one a core.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. By default a GPU where there is one.")]
 Init = Annotated[str | None, typer.Option(help="Begin from a run, its checkpoint, or a model of ours: person.")]
-Soft = Annotated[str | None, typer.Option(help="boxes, scores or dense: overrules the recipe's soft targets.")]
+Soft = Annotated[
+    str | None, typer.Option(help="boxes, scores or dense=NET: what is taught, in place of what the recipe says.")
+]
 
 
 def names_in(text: str | None) -> list[str] | None:

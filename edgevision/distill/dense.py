@@ -21,12 +21,18 @@ from edgevision.errors import UsageError
 from edgevision.store import find_model
 
 
-def check_dense_teacher(soft: Soft) -> None:
-    """That the teacher can be read, before pictures are decoded for it. Raises `UsageError`."""
-    if is_ours(soft.teacher):
+def check_dense_teacher(soft: Soft, classes: Sequence[str] = ()) -> None:
+    """That the teacher can be read, and knows ``classes`` where they are known. Raises `UsageError`."""
+    if not is_ours(soft.teacher):
+        ForeignTeacher(find_model(soft.teacher), classes)
+        return
+    try:
         read_weights(soft.teacher)
-    else:
-        ForeignTeacher(find_model(soft.teacher), ())
+    except UsageError as exc:
+        raise UsageError(
+            f"{soft.teacher}: expected a NanoDet, PicoDet or YOLOX that is among the models (edgevision models add), a "
+            f"model that `distill export` made, or a run of our trainer: {exc}"
+        ) from exc
 
 
 def load_dense_teacher(soft: Soft, classes: Sequence[str]) -> nn.Module:

@@ -37,7 +37,11 @@ class ForeignTeacher(nn.Module):
             )
         missing = [c for c in classes if c not in manifest.classes]
         if missing:
-            raise UsageError(f"{manifest.name} does not know {', '.join(missing)}")
+            known = ", ".join(manifest.classes[:6]) + (", …" if len(manifest.classes) > 6 else "")
+            raise UsageError(
+                f"{manifest.name} does not know {', '.join(missing)}, only {known}: name classes as it does, or "
+                'teach by its boxes (targets = "scores")'
+            )
         try:
             self.graph = TorchGraph(stored.path)
         except ModelInvalid as exc:

@@ -81,6 +81,11 @@ def run_line(line: Line, shown: Shown) -> str:
     need_train("training a student")
     line.folder.mkdir(parents=True, exist_ok=True)
     done = _of_this_recipe(line, _begun(line), shown)
+    if "train" not in done and line.recipe.trainer == "own":
+        from edgevision.distill.train import check_weights
+
+        # Before hours of labelling rather than after them.
+        check_weights(line.recipe, line.folder / "run", line.settings.wanted.classes)
     steps: dict[str, Callable[[], str]] = {
         "collect": lambda: _collect(line, shown),
         "split": lambda: _split(line, shown),

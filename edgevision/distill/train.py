@@ -48,7 +48,7 @@ def train_student(
 
     with chosen_place(device, threads) as place:
         if place.leads:
-            _check_weights(recipe, run)
+            check_weights(recipe, run)
             begin(data, recipe, run, validation=validation, resume=resume, say=say)
         place.wait_for_all()
         info = read_run(run)
@@ -70,8 +70,9 @@ def train_student(
         return training.train(tell)
 
 
-def _check_weights(recipe: Recipe, run: Path) -> None:
-    """That what a run begins and learns from can be read, before its pictures are decoded. Raises `UsageError`."""
+def check_weights(recipe: Recipe, run: Path, classes: Sequence[str] = ()) -> None:
+    """That what a run begins and learns from can be read and knows ``classes``, where they are known, before its
+    pictures are labelled or decoded. Raises `UsageError`."""
     from edgevision.distill.dense import check_dense_teacher
     from edgevision.distill.weights import LAST, read_weights
 
@@ -79,7 +80,9 @@ def _check_weights(recipe: Recipe, run: Path) -> None:
     begun = (run / LAST).exists()
     checks = {
         "init": (lambda: read_weights(recipe.init)) if recipe.init and not begun else None,
-        "soft.teacher": (lambda: check_dense_teacher(recipe.soft)) if recipe.soft.teacher else None,
+        "soft.teacher": (lambda: check_dense_teacher(recipe.soft, recipe.classes or classes))
+        if recipe.soft.teacher
+        else None,
     }
     for key, check in checks.items():
         try:
