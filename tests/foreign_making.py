@@ -18,9 +18,10 @@ SIDE = 64
 class PicoLike(nn.Module):
     """What PicoDet's graph is made of, for one picture of one size: a shuffle of channels, h-swish, a neck, maps."""
 
-    def __init__(self, side: int, levels: int = 4) -> None:
+    def __init__(self, side: int, levels: int = 4, head: str = "maps") -> None:
+        """``head``: ``maps`` as PicoDet's, ``plus`` one table as NanoDet-Plus', ``yolox`` one as YOLOX's."""
         super().__init__()
-        self.side, self.levels = side, levels
+        self.side, self.levels, self.head = side, levels, head
         self.stem = nn.Conv2d(3, 8, 3, 2, 1)
         self.grouped = nn.Conv2d(8, 8, 3, 2, 1, groups=2)
         self.down = nn.Conv2d(8, 8, 3, 2, 1)
@@ -44,12 +45,20 @@ class PicoLike(nn.Module):
         sizes = [(self.side // 8) // 2**k for k in range(self.levels)]
         flat = [(m, s * s) for m, s in zip(maps, sizes, strict=True)]
         scores = [self.scores(m).sigmoid().reshape(1, len(CLASSES), n).permute(0, 2, 1) for m, n in flat]
-        return (*scores, *(self.distances(m).reshape(1, 32, n).permute(0, 2, 1) for m, n in flat))
+        distances = [self.distances(m).reshape(1, 32, n).permute(0, 2, 1) for m, n in flat]
+        if self.head == "yolox":
+            # The middle and logarithms of the sides in strides, then object and classes; boxes hold their cell.
+            pairs = zip(scores, distances, strict=True)
+            parts = [torch.cat([d[..., :4].sigmoid(), d[..., 4:5].sigmoid(), s], 2) for s, d in pairs]
+            return torch.cat(parts, 1)
+        if self.head == "plus":
+            return torch.cat([torch.cat([s, d], 2) for s, d in zip(scores, distances, strict=True)], 1)
+        return (*scores, *distances)
 
 
-def network(side=SIDE, levels=4):
+def network(side=SIDE, levels=4, head="maps"):
     torch.manual_seed(3)
-    made = PicoLike(side, levels).eval()
+    made = PicoLike(side, levels, head).eval()
     with torch.no_grad():
         made.scores.weight.mul_(6)
         made.distances.weight.mul_(4)

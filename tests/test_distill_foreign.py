@@ -38,8 +38,10 @@ def seen_by(teacher, picture):
 
 
 @pytest.mark.parametrize("own", [("square",), ("flat", "round")])
-def test_its_cells_are_the_boxes_that_its_decoder_gives(tmp_path, own):
-    stored = in_folder(tmp_path / "three", network(levels=3))
+@pytest.mark.parametrize("family", ["nanodet", "yolox"])
+def test_its_cells_are_the_boxes_that_its_decoder_gives(tmp_path, own, family):
+    made = network(levels=3, head="yolox" if family == "yolox" else "maps")
+    stored = in_folder(tmp_path / "three", made, family)
     teacher = ForeignTeacher(stored, own).eval()
     assert teacher.classes[: len(own)] == own
     assert set(teacher.classes) == set(CLASSES)
@@ -79,6 +81,18 @@ def test_the_coarsest_stride_is_folded_into_the_students_own(tmp_path):
         np.testing.assert_allclose(box, [*low, *high], atol=0.1)
 
 
+def test_nanodet_plus_measures_from_the_corner(tmp_path):
+    """All levels but the coarsest are its decoder's boxes; the coarsest is folded, which has its own test."""
+    stored = in_folder(tmp_path / "plus", network(head="plus"))
+    picture = RNG.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+    boxes, scores = seen_by(ForeignTeacher(stored, CLASSES).eval(), picture)
+    found = load_detector(tmp_path / "plus", min_score=0.0, iou_threshold=1.0).detect(picture)
+    fine = slice(0, 64 + 16)
+    for box, score in zip(boxes[fine].clip(0, SIDE), scores[fine].max(1), strict=True):
+        near = (np.abs(found.boxes - box).max(1) < 0.05) & (np.abs(found.scores - score) < 1e-4)
+        assert near.any()
+
+
 def test_what_cannot_teach_is_refused_in_a_sentence(tmp_path):
     stored = in_folder(tmp_path / "good", network())
     with pytest.raises(UsageError, match="teacher does not know helmet"):
@@ -88,6 +102,9 @@ def test_what_cannot_teach_is_refused_in_a_sentence(tmp_path):
         ForeignTeacher(other, ("square",))
     with pytest.raises(UsageError, match="of the family none"):
         ForeignTeacher(StoredModel(stored.path, None), ("square",))
+    one_node(stored.path, "Sigmoid", shape=(1, 3, SIDE, SIDE))
+    with pytest.raises(UsageError, match=r"teacher: (expected|cannot be run)"):
+        ForeignTeacher(stored, ("square",))
     one_node(stored.path, "Erf")
     with pytest.raises(UsageError, match="operators Erf"):
         check_dense_teacher(Soft(targets="dense", teacher=str(tmp_path / "good")))

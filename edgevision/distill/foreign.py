@@ -55,10 +55,24 @@ class ForeignTeacher(nn.Module):
         self._layout = recipe.layout
         self.register_buffer("gain", (255 / torch.tensor(recipe.std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (torch.tensor(recipe.mean) / torch.tensor(recipe.std)).view(1, 3, 1, 1))
+        self._try(manifest.name)
 
     order: Tensor
     gain: Tensor
     shift: Tensor
+
+    def _try(self, name: str) -> None:
+        """That it runs in batches and in another size than it was exported for, and has the student's cells."""
+        side = 3 * max(STRIDES)
+        wanted = (2, len(cell_centres((side, side))[0]), 4 + len(self.classes))
+        try:
+            got = tuple(self(torch.zeros(2, 3, side, side)).shape)
+        except (RuntimeError, IndexError, TypeError, ValueError, ModelInvalid) as exc:
+            raise UsageError(
+                f"{name}: cannot be run in batches of {side} px: {' '.join(str(exc).split())[:160]}"
+            ) from exc
+        if got != wanted:
+            raise UsageError(f"{name}: expected {wanted} of two pictures of {side} px, got {got}")
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
@@ -66,7 +80,12 @@ class ForeignTeacher(nn.Module):
         nhwc = self._layout == "nhwc"
         outputs = self.graph(fed.permute(0, 2, 3, 1) if nhwc else fed.contiguous(memory_format=torch.channels_last))
         side = (pixels.shape[3], pixels.shape[2])
-        levels = _yolox(outputs[0], side) if self.family == "yolox" else _nanodet(outputs)
+        if self.family == "yolox":
+            levels = _yolox(outputs[0], side)
+        elif len(outputs) == 1:
+            levels = _nanodet_plus(outputs[0], side, len(self.classes))
+        else:
+            levels = _nanodet(outputs)
         if len(levels) > len(STRIDES):
             levels[2] = _folded(*levels[2], *levels[3], side, int(self.order[0]))
         distances = torch.cat([d for d, _ in levels[: len(STRIDES)]], 1).clamp(min=_LEAST_DISTANCE)
@@ -88,6 +107,15 @@ def _nanodet(outputs: list[Tensor]) -> list[Level]:
         numbers = torch.arange(bins.shape[-1], device=bins.device, dtype=bins.dtype)
         levels.append(((bins * numbers).sum(-1), scores.float()))
     return levels
+
+
+def _nanodet_plus(table: Tensor, size_wh: tuple[int, int], classes: int) -> list[Level]:
+    """One row a cell of strides 8 to 64, which measures from the cell's corner."""
+    counts = [-(-size_wh[0] // stride) * -(-size_wh[1] // stride) for stride in (*STRIDES, 2 * STRIDES[-1])]
+    parts = table.float().split(counts, 1)
+    levels = _nanodet([*(p[..., :classes] for p in parts), *(p[..., classes:] for p in parts)])
+    to_centre = table.new_tensor([0.5, 0.5, -0.5, -0.5], dtype=torch.float32)
+    return [(distances + to_centre, scores) for distances, scores in levels]
 
 
 def _yolox(table: Tensor, size_wh: tuple[int, int]) -> list[Level]:

@@ -70,7 +70,7 @@ def mean_with(
     fit_norms(mean, fitting_pictures(store, draw, recipe, recipe.epochs - 1, FITTED_TO))
     weights = mean.state_dict()
     # Its optimiser's state would be another network's: what is made here is exported or begun from, not gone on with.
-    kept = {k: v for k, v in state.items() if k not in ("optimiser", "model", "average")}
+    kept = {k: v for k, v in state.items() if k not in ("optimiser", "model", "others", "average")}
     fresh = out.with_name(out.name + ".new")
     torch.save({**kept, "average": weights, "mean": [[str(run), left], *map(list, others)]}, fresh)
     fresh.replace(out)
