@@ -15,15 +15,17 @@ from torch import nn  # noqa: E402
 from torch.nn import functional as F  # noqa: E402
 
 from edgevision.distill import export, loss, unfold, weights  # noqa: E402
-from edgevision.distill.recipe import Recipe, Soft  # noqa: E402
+from edgevision.distill.recipe import Recipe, Soft, read_recipe  # noqa: E402
 from edgevision.distill.student import Student, StudentShape, cell_centres  # noqa: E402
 from edgevision.distill.train import train_student  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
+from edgevision.manifest import read_manifest  # noqa: E402
 from edgevision.session import Session  # noqa: E402
 from tests.making import blob_model  # noqa: E402
 
 SMALL = StudentShape(2, (8, 16, 16, 24), (0, 1, 1, 1), 16)
 SIDE = 64
+RECIPES = Path(__file__).resolve().parent.parent / "scripts" / "recipes"
 BUNDLED = Path(__file__).resolve().parent.parent / "models" / "person" / "model.onnx"
 
 
@@ -97,6 +99,17 @@ def test_the_bundled_detector_is_a_place_to_begin_from():
     assert read.classes == ("person",)
     made = unfold.unfold(read, [torch.rand(2, 3, SIDE, SIDE)])
     assert made.shape == read.shape
+
+
+@pytest.mark.parametrize("name", ["person", "person-tiny", "face", "hardhat"])
+def test_a_bundled_model_is_what_its_recipe_makes(name):
+    own = RECIPES / f"{name}.toml"
+    recipe = read_recipe(str(own) if own.exists() else name)
+    folder = BUNDLED.parent.parent / name
+    network = recipe.student
+    made = unfold.read_exported(folder / "model.onnx").shape
+    assert (made.widths, made.depths, made.neck_width) == (network.widths, network.depths, network.neck_width)
+    assert read_manifest(folder / "model.toml").input.width_px == recipe.side_px
 
 
 def test_what_is_not_ours_is_refused(tmp_path):
