@@ -4,10 +4,10 @@
     sudo apt-get install --no-install-recommends qemu-user gcc
     sudo python benchmarks/arm_instructions.py --weights ../shared/weights [--also yolo26n.onnx]
 
-Counts are the same on every machine, so a change of a network or of onnxruntime's kernels shows. Time also depends on
-caches and on how many instructions a core begins in a clock: ratios of networks of one kind carry over, those of float
-to int8 less so. Counted is the difference between 1 and 6 inferences, so that loading has no part in it. A dozen models
-take about ten minutes.
+Counts hardly differ between machines (a percent or two), so a change of a network or of onnxruntime's kernels shows.
+Time also depends on caches and on how many instructions a core begins in a clock: ratios of networks of one kind carry
+over, those of float to int8 less so. Counted is the difference between 1 and 11 inferences, so that loading has no part
+in it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -28,8 +29,8 @@ sys.path.insert(0, str(HERE.parent))
 
 from tests.rigs.test_arm64_rig import ARM64  # noqa: E402
 
-CPUS = {"cortex-a76": "Pi 5", "cortex-a72": "Pi 4", "cortex-a53": "Pi Zero 2 W"}
-MORE = 5
+CPUS = {"cortex-a76": "Pi 5", "cortex-a72": "Pi 4; the Zero 2 W's core has the same instructions"}
+MORE = 10
 INFER = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -78,9 +79,12 @@ def main() -> None:
         plugin = Path(scratch) / "count.so"
         source = HERE / "count_instructions.c"
         subprocess.run(["gcc", "-O2", "-shared", "-fPIC", "-o", str(plugin), str(source)], check=True)
-        for name, path in files.items():
-            found[name] = {cpu: one_inference(path, cpu, plugin) for cpu in CPUS}
-            print(f"{name}: {found[name]['cortex-a76'].all:.1f} million on a Pi 5's core", file=sys.stderr)
+        jobs = [(name, cpu) for name in files for cpu in CPUS]
+        with ThreadPoolExecutor(os.cpu_count()) as workers:
+            counts = workers.map(lambda job: one_inference(files[job[0]], job[1], plugin), jobs)
+            for (name, cpu), count in zip(jobs, counts, strict=True):
+                found.setdefault(name, {})[cpu] = count
+                print(f"{name}, {cpu}: {count.all:.1f} million", file=sys.stderr)
     table(found, options.base)
     if options.out is not None:
         rows = {name: {cpu: asdict(count) for cpu, count in row.items()} for name, row in found.items()}
@@ -112,7 +116,11 @@ def executed(path: Path, cpu: str, plugin: Path, runs: int) -> tuple[int, int, i
     emulated = ["qemu-aarch64", "-cpu", cpu, "-L", str(root), "-plugin", str(plugin), "-d", "plugin", *guest]
     # With the /sys of another processor onnxruntime crashes.
     hidden = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /sys; exec "$@"', "sh", *emulated]
-    done = subprocess.run(hidden, capture_output=True, text=True, errors="replace", check=False, timeout=600)
+    # Or Python's start would take another number of instructions each time.
+    steady = {**os.environ, "PYTHONHASHSEED": "0"}
+    done = subprocess.run(
+        hidden, capture_output=True, text=True, errors="replace", check=False, timeout=600, env=steady
+    )
     counts = re.search(r"instructions (\d+) multiply (\d+) dot (\d+)", done.stderr)
     if done.returncode or counts is None:
         sys.exit(f"arm_instructions: {path}: failed on {cpu} ({done.returncode}): {done.stderr[-500:]}")
