@@ -2,9 +2,9 @@
 
     python scripts/ablate_soft_targets.py DATA... --val DATA --student person --epochs 10 --run ../runs/ablation
 
-Each way is a run of its own below ``--run`` and is gone on with where it was stopped. ``--dense-teacher RUN`` adds the
-third way, by a larger student of ours. With ``--seeds 1,2,3`` the spread over seeds says which differences mean
-anything.
+Each way is a run of its own below ``--run`` and is gone on with where it was stopped. ``--dense-teacher NET`` adds the
+third way, by a larger student of ours or by a detector of the store. With ``--seeds 1,2,3`` the spread over seeds says
+which differences mean anything.
 """
 
 from __future__ import annotations
@@ -29,12 +29,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--side", type=int)
     parser.add_argument("--seeds", default="1")
-    parser.add_argument("--dense-teacher", type=Path)
+    parser.add_argument("--dense-teacher", metavar="NET")
+    parser.add_argument("--ways", default="boxes,scores", help="what is compared beside the dense teacher")
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--threads", type=int)
     parser.add_argument("--workers", type=int, default=usual_workers())
     options = parser.parse_args()
-    ways = ["boxes", "scores"] + ([f"dense={options.dense_teacher}"] if options.dense_teacher else [])
+    ways = options.ways.split(",") + ([f"dense={options.dense_teacher}"] if options.dense_teacher else [])
     found: dict[str, list[float]] = {}
     try:
         base = read_recipe(options.student).lasting(options.epochs)
