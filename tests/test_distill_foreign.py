@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
-from edgevision.distill.dense import WithOthers, check_dense_teacher, dense_loss, load_dense_teacher  # noqa: E402
+from edgevision.distill.dense import WithOthers, dense_loss, load_dense_teacher, read_dense_teacher  # noqa: E402
 from edgevision.distill.foreign import ForeignTeacher  # noqa: E402
 from edgevision.distill.onnx_torch import TorchGraph  # noqa: E402
 from edgevision.distill.recipe import Soft, recipe_from  # noqa: E402
@@ -107,9 +107,9 @@ def test_what_cannot_teach_is_refused_in_a_sentence(tmp_path):
         ForeignTeacher(stored, ("square",))
     one_node(stored.path, "Erf")
     with pytest.raises(UsageError, match="operators Erf"):
-        check_dense_teacher(Soft(targets="dense", teacher=str(tmp_path / "good")))
+        read_dense_teacher(str(tmp_path / "good"))
     with pytest.raises(UsageError, match="nowhere: expected a NanoDet, PicoDet or YOLOX"):
-        check_dense_teacher(Soft(targets="dense", teacher="nowhere"))
+        read_dense_teacher("nowhere")
 
 
 def test_a_teacher_whose_front_was_put_in_its_graph_sees_the_same(tmp_path, monkeypatch):

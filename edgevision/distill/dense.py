@@ -16,37 +16,45 @@ from torch.nn import functional as F
 from edgevision.distill.foreign import ForeignTeacher
 from edgevision.distill.recipe import Soft
 from edgevision.distill.student import STRIDES, Student, by_cell
-from edgevision.distill.weights import is_ours, load_any, read_weights
-from edgevision.errors import UsageError
+from edgevision.distill.unfold import Exported
+from edgevision.distill.weights import read_weights, unfolded
+from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
 from edgevision.store import find_model
 
 
-def check_dense_teacher(soft: Soft, classes: Sequence[str] = ()) -> None:
-    """That the teacher can be read, and knows ``classes`` where they are known. Raises `UsageError`."""
-    if not is_ours(soft.teacher):
-        ForeignTeacher(find_model(soft.teacher), classes)
-        return
+def read_dense_teacher(place: str, classes: Sequence[str] = ()) -> Student | Exported | ForeignTeacher:
+    """A network of ours, as `read_weights` takes it, or another's detector of the store.
+
+    ``classes`` are the student's, empty where they are not yet known. Raises `UsageError` where the teacher cannot be
+    read or does not have them.
+    """
     try:
-        read_weights(soft.teacher)
+        ours = read_weights(place)
     except UsageError as exc:
-        raise UsageError(
-            f"{soft.teacher}: expected a NanoDet, PicoDet or YOLOX that is among the models (edgevision models add), a "
-            f"model that `distill export` made, or a run of our trainer: {exc}"
-        ) from exc
+        try:
+            stored = find_model(place)
+        except (ModelNotFound, ModelInvalid):
+            stored = None
+        if stored is None or stored.manifest is None:
+            raise UsageError(
+                f"{place}: expected a NanoDet, PicoDet or YOLOX that is among the models (edgevision models add), a "
+                f"model that `distill export` made, or a run of our trainer: {exc}"
+            ) from exc
+        return ForeignTeacher(stored, classes)
+    count = len(ours.classes) if isinstance(ours, Exported) else ours.shape.classes
+    if classes and count != len(classes):
+        raise UsageError(f"{place} has {count} classes, the student {len(classes)}: they must be the same")
+    return ours
 
 
 def load_dense_teacher(soft: Soft, classes: Sequence[str]) -> nn.Module:
-    """The teacher's weights, frozen. Raises `UsageError` where it has other classes."""
-    if not is_ours(soft.teacher):
-        return ForeignTeacher(find_model(soft.teacher), classes).eval().requires_grad_(False)
-    # A network that is only looked at gives the same whatever its batch norms are fitted to.
-    teacher = load_any(soft.teacher, lambda: [torch.rand(2, 3, 64, 64)])
-    if teacher.shape.classes != len(classes):
-        raise UsageError(
-            f"soft.teacher: {soft.teacher} has {teacher.shape.classes} classes, the student {len(classes)}: they must "
-            "be the same"
-        )
-    return teacher.requires_grad_(False)
+    """The teacher of a student of ``classes``, frozen: (B, 3, H, W) of 0-1 to (B, A, 4 + classes), a foreign one's
+    other classes after those. Raises `UsageError`."""
+    read = read_dense_teacher(soft.teacher, classes)
+    if not isinstance(read, ForeignTeacher):
+        # A network that is only looked at gives the same whatever its batch norms are fitted to.
+        read = unfolded(read, lambda: [torch.rand(2, 3, 64, 64)])
+    return read.eval().requires_grad_(False)
 
 
 class WithOthers(nn.Module):

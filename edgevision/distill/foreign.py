@@ -25,6 +25,10 @@ _LEAST_DISTANCE = 1e-3
 class ForeignTeacher(nn.Module):
     """A stored NanoDet, PicoDet or YOLOX: pixels (B, 3, H, W), BGR 0-1, to what `Student` gives, of all its classes."""
 
+    order: Tensor
+    gain: Tensor
+    shift: Tensor
+
     def __init__(self, stored: StoredModel, classes: Sequence[str]) -> None:
         """``classes`` are the student's: they come first. Raises `UsageError` where the model cannot teach them."""
         super().__init__()
@@ -56,10 +60,6 @@ class ForeignTeacher(nn.Module):
         self.register_buffer("gain", (255 / torch.tensor(recipe.std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (torch.tensor(recipe.mean) / torch.tensor(recipe.std)).view(1, 3, 1, 1))
         self._try(manifest.name)
-
-    order: Tensor
-    gain: Tensor
-    shift: Tensor
 
     def _try(self, name: str) -> None:
         """That it runs in batches and in another size than it was exported for, and has the student's cells."""

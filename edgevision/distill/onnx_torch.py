@@ -25,7 +25,8 @@ Operator = Callable[[list[Any], Attributes], Any]
 
 
 class TorchGraph(nn.Module):
-    """``forward`` takes the graph's one input and gives its outputs in order, as onnxruntime would, in any batch."""
+    """``forward`` takes the graph's one input, (B, 3, H, W) or (B, H, W, 3), and gives its outputs in order, as
+    onnxruntime would, with B first. Raises `ModelInvalid` for a Resize to a fixed size."""
 
     def __init__(self, path: Path) -> None:
         """Raises `ModelInvalid` where the file is no ONNX graph or has an operator that is not known here."""

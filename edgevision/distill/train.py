@@ -73,23 +73,19 @@ def train_student(
 def check_weights(recipe: Recipe, run: Path, classes: Sequence[str] = ()) -> None:
     """That what a run begins and learns from can be read and knows ``classes``, where they are known, before its
     pictures are labelled or decoded. Raises `UsageError`."""
-    from edgevision.distill.dense import check_dense_teacher
+    from edgevision.distill.dense import read_dense_teacher
     from edgevision.distill.weights import LAST, read_weights
 
-    # A run that goes on has its own weights, wherever those have gone that it began from.
-    begun = (run / LAST).exists()
-    checks = {
-        "init": (lambda: read_weights(recipe.init)) if recipe.init and not begun else None,
-        "soft.teacher": (lambda: check_dense_teacher(recipe.soft, recipe.classes or classes))
-        if recipe.soft.teacher
-        else None,
-    }
-    for key, check in checks.items():
-        try:
-            if check is not None:
-                check()
-        except UsageError as exc:
-            raise UsageError(f"{key}: {exc}") from exc
+    key = "init"
+    try:
+        # A run that goes on has its own weights, wherever those have gone that it began from.
+        if recipe.init and not (run / LAST).exists():
+            read_weights(recipe.init)
+        key = "soft.teacher"
+        if recipe.soft.teacher:
+            read_dense_teacher(recipe.soft.teacher, recipe.classes or classes)
+    except UsageError as exc:
+        raise UsageError(f"{key}: {exc}") from exc
 
 
 def usual_workers() -> int:

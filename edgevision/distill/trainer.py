@@ -60,6 +60,7 @@ class Average:
 
 
 def learning_rate(recipe: Recipe, step: int, steps_per_epoch: int) -> float:
+    """The rate of a step, counted over the whole run: each round warms up, stays and cools down."""
     schedule = recipe.schedule
     before = step // (recipe.round_epochs * steps_per_epoch)
     epochs = min(recipe.round_epochs, recipe.epochs - before * recipe.round_epochs)

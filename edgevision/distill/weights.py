@@ -69,25 +69,17 @@ def read_weights(place: str) -> Student | Exported:
     return read_exported(found)
 
 
-def is_ours(place: str) -> bool:
-    """Whether it is for `read_weights`: all but a detector of the store that `distill export` did not make."""
-    try:
-        read_weights(place)
-    except UsageError:
-        try:
-            return find_model(place).manifest is None
-        except (ModelNotFound, ModelInvalid):
-            return True
-    return True
-
-
 def load_any(place: str, pictures: Callable[[], Iterable[Tensor]]) -> Student:
     """The network of what `read_weights` takes, ready to be used.
 
     ``pictures`` gives a few training batches (B, 3, H, W) of 0-1, which an exported model's batch norms are fitted to.
     Raises `UsageError`.
     """
-    read = read_weights(place)
+    return unfolded(read_weights(place), pictures)
+
+
+def unfolded(read: Student | Exported, pictures: Callable[[], Iterable[Tensor]]) -> Student:
+    """The network of what `read_weights` gave, its batch norms fitted to ``pictures`` where it was exported."""
     return unfold(read, pictures()) if isinstance(read, Exported) else read
 
 
