@@ -10,6 +10,7 @@ import pytest
 torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
+from edgevision.distill import onnx_torch  # noqa: E402
 from edgevision.distill.dense import WithOthers, dense_loss, load_dense_teacher, read_dense_teacher  # noqa: E402
 from edgevision.distill.foreign import ForeignTeacher  # noqa: E402
 from edgevision.distill.onnx_torch import TorchGraph  # noqa: E402
@@ -110,6 +111,14 @@ def test_what_cannot_teach_is_refused_in_a_sentence(tmp_path):
         read_dense_teacher(str(tmp_path / "good"))
     with pytest.raises(UsageError, match="nowhere: expected a NanoDet, PicoDet or YOLOX"):
         read_dense_teacher("nowhere")
+
+
+def test_a_graph_that_torch_reads_otherwise_does_not_teach(tmp_path, monkeypatch):
+    stored = in_folder(tmp_path / "good", network())
+    ForeignTeacher(stored, ("square",))
+    monkeypatch.setitem(onnx_torch._OPERATORS, "LeakyRelu", lambda given, values: given[0].relu())
+    with pytest.raises(UsageError, match="teacher: its graph gives other numbers in PyTorch than in onnxruntime"):
+        ForeignTeacher(stored, ("square",))
 
 
 def test_a_teacher_whose_front_was_put_in_its_graph_sees_the_same(tmp_path, monkeypatch):

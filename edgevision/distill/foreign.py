@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from edgevision.distill.onnx_torch import TorchGraph
 from edgevision.distill.student import STRIDES, cell_centres
 from edgevision.errors import ModelInvalid, UsageError
-from edgevision.store import StoredModel
+from edgevision.manifest import Manifest
+from edgevision.session import Session
+from edgevision.store import StoredModel, read_graph
 
 FAMILIES = ("nanodet", "yolox")
 _LEAST_SCORE = 1e-6
 _LEAST_DISTANCE = 1e-3
+_APART = 1e-2
 
 
 class ForeignTeacher(nn.Module):
@@ -60,6 +64,7 @@ class ForeignTeacher(nn.Module):
         self.register_buffer("gain", (255 / torch.tensor(recipe.std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (torch.tensor(recipe.mean) / torch.tensor(recipe.std)).view(1, 3, 1, 1))
         self._try(manifest.name)
+        self._compare(stored, manifest)
 
     def _try(self, name: str) -> None:
         """That it runs in batches and in another size than it was exported for, and has the student's cells."""
@@ -73,6 +78,26 @@ class ForeignTeacher(nn.Module):
             ) from exc
         if got != wanted:
             raise UsageError(f"{name}: expected {wanted} of two pictures of {side} px, got {got}")
+
+    @torch.no_grad()
+    def _compare(self, stored: StoredModel, manifest: Manifest) -> None:
+        """That torch makes of the graph what onnxruntime makes of it: an operator read wrongly would teach nonsense."""
+        recipe = manifest.input
+        shape = (recipe.height_px, recipe.width_px)
+        picture = np.random.default_rng(0).integers(0, 256, (1, *shape, 3), np.uint8)
+        fed = picture if recipe.layout == "nhwc" else np.ascontiguousarray(picture.transpose(0, 3, 1, 2))
+        # uint8 as it is, floats about where a normalised picture has them.
+        centred = (fed - np.mean(recipe.mean)) / np.mean(recipe.std)
+        numbers = fed if recipe.dtype == "uint8" else centred.astype(recipe.dtype)
+        expected = Session(read_graph(stored), manifest.name).run(numbers)
+        got = self.graph(torch.from_numpy(numbers.astype(np.float32)))
+        for one, other in zip(got, expected, strict=True):
+            apart = np.abs(one.numpy() - other)
+            if not (apart <= _APART * (1 + np.abs(other))).all():
+                raise UsageError(
+                    f"{manifest.name}: its graph gives other numbers in PyTorch than in onnxruntime (up to "
+                    f'{apart.max():.3g} apart); teach by its boxes (targets = "scores")'
+                )
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:

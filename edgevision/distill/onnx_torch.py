@@ -114,7 +114,8 @@ def _reshape(given: list[Any], values: Attributes) -> Tensor:
 def _convolution(given: list[Any], values: Attributes) -> Tensor:
     pixels, weight, *bias = given
     spread = values.get("dilations", [1, 1])
-    pixels, padding = _padded(pixels, values, weight.shape[2:], 0.0)
+    reach = [(k - 1) * d + 1 for k, d in zip(weight.shape[2:], spread, strict=True)]
+    pixels, padding = _padded(pixels, values, reach, 0.0)
     return F.conv2d(
         pixels, weight, bias[0] if bias else None, values.get("strides", [1, 1]), padding, spread,
         values.get("group", 1),
@@ -129,10 +130,15 @@ def _largest(given: list[Any], values: Attributes) -> Tensor:
     )
 
 
-def _padded(pixels: Tensor, values: Attributes, kernel: Sequence[int], with_value: float) -> tuple[Tensor, list[int]]:
-    """What ONNX pads unevenly is padded here; what it pads evenly the operator does itself."""
-    if values.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        total = [k - 1 for k in kernel]
+def _padded(pixels: Tensor, values: Attributes, reach: Sequence[int], with_value: float) -> tuple[Tensor, list[int]]:
+    """What ONNX pads unevenly is padded here; what it pads evenly the operator does itself. ``reach``: the kernel's
+    height and width in pixels."""
+    if values.get("auto_pad", b"NOTSET") in (b"SAME_UPPER", b"SAME_LOWER"):
+        steps = values.get("strides", [1, 1])
+        total = [
+            max((-(-size // step) - 1) * step + k - size, 0)
+            for size, step, k in zip(pixels.shape[2:], steps, reach, strict=True)
+        ]
         before = [t // 2 if values["auto_pad"] == b"SAME_UPPER" else t - t // 2 for t in total]
         pads = [*before, *(t - b for t, b in zip(total, before, strict=True))]
     else:
