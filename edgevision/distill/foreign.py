@@ -38,10 +38,10 @@ class ForeignTeacher(nn.Module):
         super().__init__()
         manifest = stored.manifest
         if manifest is None or manifest.family not in FAMILIES:
-            family = "none" if manifest is None else manifest.family
+            name, family = (stored.path.name, "none") if manifest is None else (manifest.name, manifest.family)
             raise UsageError(
                 f"expected a network of ours or a stored model of the families {', '.join(FAMILIES)}, "
-                f'got {stored.path.name} of the family {family}; teach by its boxes instead (targets = "scores")'
+                f'got {name} of the family {family}; teach by its boxes instead (targets = "scores")'
             )
         missing = [c for c in classes if c not in manifest.classes]
         if missing:
