@@ -31,14 +31,17 @@ def read_dense_teacher(place: str, classes: Sequence[str] = ()) -> Student | Exp
     try:
         ours = read_weights(place)
     except UsageError as exc:
+        stored, why = None, str(exc)
         try:
             stored = find_model(place)
-        except (ModelNotFound, ModelInvalid):
-            stored = None
+        except ModelNotFound as absent:
+            why = str(absent)
+        except ModelInvalid:
+            pass
         if stored is None or stored.manifest is None:
             raise UsageError(
-                f"{place}: expected a NanoDet, PicoDet or YOLOX that is among the models (edgevision models add), a "
-                f"model that `distill export` made, or a run of our trainer: {exc}"
+                "expected a NanoDet, PicoDet or YOLOX that is among the models (edgevision models add), a model that "
+                f"`distill export` made, or a run of our trainer: {why}"
             ) from exc
         return ForeignTeacher(stored, classes)
     count = len(ours.classes) if isinstance(ours, Exported) else ours.shape.classes
