@@ -20,16 +20,16 @@ from pathlib import Path
 import numpy as np
 
 from edgevision.bench import BUNDLED, bench, compare
+from edgevision.bench.contender import ContenderSpec
 from edgevision.bench.machine import Gauges, Sampler
 from edgevision.bench.statistics import Rate, ratio
-from edgevision.bench.subject import Wanted
-from edgevision.bench.worker import Worker
-from edgevision.cli.bench_show import progress_bar
+from edgevision.bench.worker_process import Worker
+from edgevision.cli.bench_console import progress_bar
 
 PLAIN = """
 import sys, time
 import edgevision as ev
-from edgevision.heap import keep_freed_memory
+from edgevision.pipeline.memory import keep_freed_memory
 keep_freed_memory()
 sys.setswitchinterval(0.0005)
 detector = ev.load_detector(sys.argv[1], threads=1)
@@ -54,7 +54,7 @@ def overhead(model: str, clip: str, rounds: int, seconds: float) -> tuple[Rate, 
     plain: list[tuple[float, float]] = []
     measured: list[tuple[float, float]] = []
     command = [sys.executable, "-c", PLAIN, model, clip]
-    worker = Worker(Wanted(model, threads=1), clip)
+    worker = Worker(ContenderSpec(model, threads=1), clip)
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdin is not None
         assert other.stdout is not None

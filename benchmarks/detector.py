@@ -26,17 +26,18 @@ import numpy as np
 import onnxruntime
 
 from edgevision import __version__
-from edgevision.detector import OnnxDetector
-from edgevision.distill import show
-from edgevision.distill.evaluate import LEAST_SCORE, Evaluation, ModelReport, evaluate, of_part
-from edgevision.distill.formats import LabelledData, read_data
-from edgevision.distill.product import machine_in_words
-from edgevision.distill.wanted import number_of
+from edgevision.cli import distill_console
+from edgevision.datasets.annotations import LabelledData
+from edgevision.datasets.class_mapping import number_of
+from edgevision.datasets.dataset import read_data
+from edgevision.deployment.add_model import add_model
+from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.detectors.foundation.prompts import Prompts
+from edgevision.detectors.onnx_detector import OnnxDetector
+from edgevision.detectors.registry import load_detector
 from edgevision.errors import EdgeVisionError, SourceBroken, UsageError
-from edgevision.foundation.prompts import Prompts
-from edgevision.intake.add import add_model
-from edgevision.intake.settle import Wish
-from edgevision.store import load_detector
+from edgevision.evaluation.evaluate import LEAST_SCORE, Evaluation, ModelReport, evaluate, of_part
+from edgevision.training.export.package_model import machine_in_words
 
 ROOT = Path(__file__).resolve().parents[1]
 RECIPES = {
@@ -93,11 +94,11 @@ def run(options: argparse.Namespace) -> None:
             evaluate([detector], LabelledData(held.place, held.classes, held.usable[:1]), bootstrap=2)
             knowing.append(detector)
         except UsageError as exc:
-            show.say(str(exc))  # of other classes, or nothing in the first picture
+            distill_console.say(str(exc))  # of other classes, or nothing in the first picture
             if "knows none" not in str(exc):
                 knowing.append(detector)
     if knowing:
-        with show.progress("measuring accuracy") as tell:
+        with distill_console.progress("measuring accuracy") as tell:
             evaluation = evaluate(knowing, held, progress=tell)
     took = interleaved_ms(detectors, held, options.rounds)
     false = {d.name: _false_boxes(d, options.empty, held.classes) for d in knowing} if options.empty else {}
@@ -132,9 +133,9 @@ def _others(options: argparse.Namespace) -> list[Entry]:
     return entries
 
 
-def _wish(file: Path) -> Wish:
+def _wish(file: Path) -> AddOptions:
     told = RECIPES.get(file.stem, "")
-    return Wish(input=told, classes="coco" if told else None, front=False)
+    return AddOptions(input=told, classes="coco" if told else None, front=False)
 
 
 def _entry(model: str, ours: bool) -> Entry:
@@ -215,7 +216,7 @@ def _show(
     by_name = {str(r["name"]): float(str(r["infer_ms"])) for r in rows if "infer_ms" in r}
     known = [b for b in bases if b in by_name]
     for base in set(bases) - set(known):
-        show.say(f"--base {base}: no such model in this run; there are {', '.join(by_name)}")
+        distill_console.say(f"--base {base}: no such model in this run; there are {', '.join(by_name)}")
     false = any("false_at_0.4" in r for r in rows)
     print(f"| model | input | AP50 (95 %) | AP50-95 | infer ms | {''.join(f'÷ {b} | ' for b in known)}detect ms | MB |"
           + (" false at 0.4 |" if false else ""))  # fmt: skip

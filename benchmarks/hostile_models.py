@@ -25,14 +25,14 @@ from pathlib import Path
 from typing import Any
 
 from edgevision.capture.scene import SceneSource
+from edgevision.deployment.add_model import add_model
+from edgevision.deployment.app import run
+from edgevision.deployment.gates import Gates
+from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.deployment.report import Verdict
+from edgevision.detectors.manifest import Manifest, manifest_text
+from edgevision.detectors.registry import find_model, load_detector
 from edgevision.errors import EdgeVisionError
-from edgevision.gates import Gates
-from edgevision.intake.add import add_model
-from edgevision.intake.settle import Wish
-from edgevision.manifest import Manifest, manifest_text
-from edgevision.pipeline import Pipeline
-from edgevision.store import find_model, load_detector
-from edgevision.swap_report import Verdict
 
 
 def main() -> int:
@@ -89,33 +89,33 @@ def through_swap(files: list[Path], like: str | None) -> tuple[list[dict[str, An
     manifest = find_model(like).manifest if like else None
     with tempfile.TemporaryDirectory() as scratch, SceneSource(people=4, size_wh=(640, 360), live=False) as scene:
         detector = load_detector("person")
-        pipeline = Pipeline(scene, detector)
-        pipeline.observe(lambda result: indices.append(result.frame.index))
-        thread = threading.Thread(target=lambda: collections.deque(pipeline.results(), maxlen=0))
+        app = run(scene, detector)
+        app.observe(lambda result: indices.append(result.frame.index))
+        thread = threading.Thread(target=lambda: collections.deque(app.results(), maxlen=0))
         thread.start()
         for path in files:
             model = path if manifest is None else with_manifest(path, manifest, Path(scratch))
             began = time.monotonic()
             try:
-                got = pipeline.swap(model, gates)
+                got = app.swap(model, gates)
                 accepted = got.verdict is Verdict.ACCEPTED
                 outcome = "accepted" if accepted else "refused"
                 sentence = (
                     got.sentence() if accepted or got.failed is None else f"{got.failed.name}: {got.failed.figure}"
                 )
                 if accepted:
-                    pipeline.swapper.revert()
+                    app.revert()
             except Exception:
                 outcome, sentence = "traceback", traceback.format_exc()
-            if pipeline.detector is not detector:
-                faults.append(f"{path.name}: {pipeline.detector.name} serves")
+            if app.detector is not detector:
+                faults.append(f"{path.name}: {app.detector.name} serves")
             seconds = round(time.monotonic() - began, 2)
             outcomes.append(
                 {"file": path.name, "name": path.stem, "outcome": outcome, "sentence": sentence, "seconds": seconds}
             )
             if len(outcomes) % 20 == 0:
                 print(f"  {len(outcomes)} of {len(files)}, {len(indices)} results", flush=True)
-        pipeline.controls.quit()
+        app.controls.quit()
         thread.join(10)
     if indices != list(range(len(indices))):
         faults.append(f"{len(indices)} results of {indices[-1] + 1} frames")
@@ -136,7 +136,7 @@ def try_one(path: Path) -> dict[str, Any]:
     """What became of one file."""
     began, name = time.monotonic(), path.stem.lower()
     try:
-        added = add_model(path, Wish(name=name))
+        added = add_model(path, AddOptions(name=name))
         outcome, sentence = "accepted", f"as {added.manifest.family}"
     except EdgeVisionError as exc:
         outcome, sentence = "refused", str(exc)

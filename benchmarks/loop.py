@@ -28,13 +28,13 @@ import numpy as np
 
 import edgevision as ev
 from edgevision.capture.scene import SceneSource
-from edgevision.cli.loop import SWITCH_S
-from edgevision.cores import usable_cores
-from edgevision.heap import keep_freed_memory
-from edgevision.meter import Summary
-from edgevision.preprocess import Preprocessor
-from edgevision.publish.browser import BrowserSink
-from edgevision.render import Renderer
+from edgevision.cli.console import SWITCH_S
+from edgevision.concurrency import usable_cores
+from edgevision.detectors.preprocess import Preprocessor
+from edgevision.pipeline.memory import keep_freed_memory
+from edgevision.pipeline.metrics import Summary
+from edgevision.sinks.browser import BrowserSink
+from edgevision.sinks.render import Renderer
 from edgevision.web import LivePage
 
 SIZE_WH = (1280, 720)

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from loop import CLIP_FRAMES, make_clip
 
-from edgevision.cores import usable_cores
+from edgevision.concurrency import usable_cores
 
 HERE = Path(__file__).resolve().parent
 PEERS = HERE.parent / ".peers"

@@ -18,12 +18,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edgevision.detector import OnnxDetector
-from edgevision.distill.export import export_float, put_front_in_graph, quantise
-from edgevision.distill.product import Wish, machine_in_words, manifest_for, median_ms
-from edgevision.distill.student import Student, StudentShape
-from edgevision.session import Session
-from edgevision.store import load_detector
+from edgevision.detectors.onnx_detector import OnnxDetector
+from edgevision.detectors.onnx_session import Session
+from edgevision.detectors.registry import load_detector
+from edgevision.training.export.model_card import ModelCardFields
+from edgevision.training.export.onnx_export import export_float, put_front_in_graph, quantise
+from edgevision.training.export.package_model import machine_in_words, manifest_for, median_ms
+from edgevision.training.student import Student, StudentShape
 
 WIDTHS, DEPTHS, NECK, SIDE = (24, 48, 96, 192), (1, 2, 3, 2), 48, 320
 TRIED = [
@@ -80,7 +81,7 @@ def untrained(shape: StudentShape, side_px: int) -> tuple[OnnxDetector, int]:
         quantise(whole, small, pictures())
         put_front_in_graph(small, {})
         session = Session(small.read_bytes(), "shape", threads=1)
-    manifest = manifest_for(Wish("shape"), ["thing"], side_px)
+    manifest = manifest_for(ModelCardFields("shape"), ["thing"], side_px)
     return OnnxDetector(manifest, session), sum(p.numel() for p in student.parameters())
 
 

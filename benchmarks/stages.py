@@ -12,11 +12,9 @@ from collections.abc import Callable
 import numpy as np
 
 from edgevision.capture.scene import SceneSource
-from edgevision.detections import Detections
-from edgevision.render import Renderer
-from edgevision.result import Result, StageTimes
-from edgevision.stages import Status
-from edgevision.track import ByteTracker
+from edgevision.sinks.render import Renderer
+from edgevision.tracking.bytetrack import ByteTracker
+from edgevision.types import Detections, Result, StageTimes, Status
 
 
 def median_ms(work: Callable[[int], object], times: int = 200) -> float:

@@ -38,19 +38,18 @@ from onnx import numpy_helper
 
 import edgevision as ev
 from edgevision.capture.scene import SceneSource
-from edgevision.cli.loop import SWITCH_S
-from edgevision.cores import usable_cores
-from edgevision.frame import Frame, SourceInfo
-from edgevision.gates import Gates
-from edgevision.heap import keep_freed_memory
-from edgevision.manifest import manifest_text, read_manifest
-from edgevision.pipeline import Pipeline
-from edgevision.result import Result
-from edgevision.stages import ContextManaged
-from edgevision.store import find_model, load_detector
-from edgevision.supply import Supply
-from edgevision.swap import Swapper
-from edgevision.swap_report import Verdict
+from edgevision.cli.console import SWITCH_S
+from edgevision.concurrency import usable_cores
+from edgevision.deployment.app import App, run
+from edgevision.deployment.candidate import CandidateFactory
+from edgevision.deployment.gates import Gates
+from edgevision.deployment.report import Verdict
+from edgevision.deployment.swapper import Swapper
+from edgevision.detectors.manifest import manifest_text, read_manifest
+from edgevision.detectors.registry import find_model, load_detector
+from edgevision.interfaces import ContextManaged
+from edgevision.pipeline.memory import keep_freed_memory
+from edgevision.types import Frame, Result, SourceInfo
 
 SIZE_WH = (768, 432)
 FPS = 30.0
@@ -226,7 +225,7 @@ def scene_frames(count: int, every: int) -> list[np.ndarray]:
 
 
 def found_again(one: Path, other: Path, frames: list[np.ndarray]) -> float:
-    from edgevision.agreement import SURE_MARGIN, Agreement
+    from edgevision.evaluation.agreement import SURE_MARGIN, Agreement
 
     a, b = load_detector(one), load_detector(other)
     agreement = Agreement(a.classes, b.classes)
@@ -306,20 +305,19 @@ class Seen:
 
 
 @contextmanager
-def running(first: Path, live: bool, streams: int) -> Iterator[tuple[Pipeline, Seen]]:
+def running(first: Path, live: bool, streams: int) -> Iterator[tuple[App, Seen]]:
     seen = Seen()
     with Recorded(live) as source:
         detector = load_detector(first, lanes=streams)
-        pipeline = Pipeline(source, detector, streams=streams)
-        pipeline.swapper = Swapper(pipeline, Supply.like(detector).candidate)
-        pipeline.observe(seen.take)
-        thread = threading.Thread(target=lambda: deque(pipeline.results(), maxlen=0))
+        app = run(source, detector, streams=streams)
+        app.observe(seen.take)
+        thread = threading.Thread(target=lambda: deque(app.results(), maxlen=0))
         thread.start()
         try:
             time.sleep(2)
-            yield pipeline, seen
+            yield app, seen
         finally:
-            pipeline.controls.quit()
+            app.controls.quit()
             thread.join(10)
 
 
@@ -338,22 +336,22 @@ def many_swaps(models: Models, count: int, bad: int) -> dict[str, Any]:
     refused: Counter = Counter()
     let_through, good_refused, wrong, checked = [], [], 0, 0
     rss = []
-    with running(models.first, live=False, streams=1) as (pipeline, seen):
+    with running(models.first, live=False, streams=1) as (app, seen):
         process = psutil.Process()
         start_rss = process.memory_info().rss
         one_model = model_rss(models.second)
         target = [models.second, models.first]
         turn = 0
         for k in range(count):
-            before = pipeline.detector.name
+            before = app.detector.name
             if k in bad_at:
                 kind = kinds[sum(refused.values()) % len(kinds)]
-                report = pipeline.swap(models.bad[kind], gates)
+                report = app.swap(models.bad[kind], gates)
                 refused[f"{kind}: {report.failed.name if report.failed else 'accepted'}"] += 1
-                if report.verdict is Verdict.ACCEPTED or pipeline.detector.name != before:
+                if report.verdict is Verdict.ACCEPTED or app.detector.name != before:
                     let_through.append(report.sentence())
             else:
-                report = pipeline.swap(target[turn % 2], gates)
+                report = app.swap(target[turn % 2], gates)
                 if report.verdict is Verdict.ACCEPTED:
                     turn += 1
                 else:
@@ -408,7 +406,7 @@ def model_rss(path: Path) -> int:
     """What one more model takes in bytes, in a process of its own: here freed memory would be taken first."""
     code = (
         "import sys, psutil\n"
-        "from edgevision.store import load_detector\n"
+        "from edgevision.detectors.registry import load_detector\n"
         "held = [load_detector(sys.argv[1]) for _ in range(2)]\n"
         "before = psutil.Process().memory_info().rss\n"
         "held += [load_detector(sys.argv[1]) for _ in range(4)]\n"
@@ -421,11 +419,11 @@ def model_rss(path: Path) -> int:
 def gaps(models: Models, count: int) -> dict[str, Any]:
     """The time between the last result of the old model and the first of the new, at a camera's pace."""
     longest = []
-    with running(models.first, live=True, streams=1) as (pipeline, seen):
+    with running(models.first, live=True, streams=1) as (app, seen):
         period_s = 1 / FPS
         for k in range(count):
             seen.longest_gap_s = 0.0
-            report = pipeline.swap((models.second, models.first)[k % 2], Gates(shadow_frames=15, watch_s=1))
+            report = app.swap((models.second, models.first)[k % 2], Gates(shadow_frames=15, watch_s=1))
             if report.verdict is not Verdict.ACCEPTED:
                 print("  ", report.sentence())
             longest.append(seen.longest_gap_s * 1e3)
@@ -450,16 +448,16 @@ def pace(models: Models) -> dict[str, Any]:
     """fps of a loop that takes all it can, while a candidate is probed, loaded and compared beside it."""
     streams = min(2, usable_cores())
     ratios, parts = [], []
-    with running(models.first, live=False, streams=streams) as (pipeline, seen):
+    with running(models.first, live=False, streams=streams) as (app, seen):
         for _ in range(4):
             count = seen.indices
             began = time.monotonic()
             time.sleep(3)
             alone = (seen.indices - count) / (time.monotonic() - began)
             # A fresh supply: bytes that passed before would not be probed again.
-            pipeline.swapper = Swapper(pipeline, Supply.like(pipeline.detector).candidate)
+            app.swapper = Swapper(app.pipeline, CandidateFactory.like(app.detector).candidate)
             began, count = time.monotonic(), seen.indices
-            report = pipeline.swap(models.second, Gates(shadow_frames=120, watch_s=0, dry_run=True))
+            report = app.swap(models.second, Gates(shadow_frames=120, watch_s=0, dry_run=True))
             beside = (seen.indices - count) / (time.monotonic() - began)
             took = {c.name: round(c.took_ms) for c in report.checks}
             ratios.append(beside / alone)
@@ -480,15 +478,15 @@ def pace(models: Models) -> dict[str, Any]:
 
 def regressed(models: Models) -> dict[str, Any]:
     """The regressed model: refused by the shadow; and where that is forced, taken back in time."""
-    with running(models.first, live=True, streams=1) as (pipeline, _):
-        plain = pipeline.swap(models.regressed)
+    with running(models.first, live=True, streams=1) as (app, _):
+        plain = app.swap(models.regressed)
         forced = replace(Gates(), force=frozenset({"shadow"}), watch_s=10)
         times: list[float] = []
-        stop = pipeline.observe(lambda r: times.append(time.monotonic()) if r.model.endswith("@regressed") else None)
-        again = pipeline.swap(models.regressed, forced)
+        stop = app.observe(lambda r: times.append(time.monotonic()) if r.model.endswith("@regressed") else None)
+        again = app.swap(models.regressed, forced)
         stop()
         served_s = times[-1] - times[0] if times else 0.0
-        serves = pipeline.detector.name
+        serves = app.detector.name
     refused = plain.verdict is Verdict.REFUSED
     back = again.verdict is Verdict.REVERTED and served_s <= 10 and serves == plain.old
     return {

@@ -16,13 +16,13 @@ import os
 import tempfile
 from pathlib import Path
 
-from edgevision.intake.add import add_model
-from edgevision.intake.recipe_check import Comparison, compare_recipes, reordered, with_scale
-from edgevision.intake.recipe_merit import Trials, Tried
-from edgevision.intake.settle import Wish
-from edgevision.intake.verify import pictures_of
-from edgevision.manifest import InputRecipe, Resize
-from edgevision.session import Session, default_threads
+from edgevision.deployment.add_model import add_model
+from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.deployment.preprocessing_score import Trials, Tried
+from edgevision.deployment.preprocessing_search import Comparison, compare_recipes, reordered, with_scale
+from edgevision.deployment.verify_model import pictures_of
+from edgevision.detectors.manifest import InputRecipe, Resize
+from edgevision.detectors.onnx_session import Session, default_threads
 
 KINDS = ("everything", "order", "scale", "resize", "nothing")
 
@@ -39,7 +39,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as data:
         os.environ["XDG_DATA_HOME"] = os.environ["LOCALAPPDATA"] = data
         for path in asked.models:
-            added = add_model(path, Wish(front=False))
+            added = add_model(path, AddOptions(front=False))
             graph = (added.folder / added.manifest.file).read_bytes()
             right = added.manifest.input
             trials = Trials(Session(graph, path.name, default_threads()), added.manifest, pictures)

@@ -17,30 +17,29 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from edgevision.capture import open_source
-    from edgevision.controls import Controls
-    from edgevision.detections import Detections
+    from edgevision.deployment.app import run
+    from edgevision.deployment.gates import Gates
+    from edgevision.detectors.registry import load_detector
     from edgevision.errors import EdgeVisionError
-    from edgevision.frame import Frame, SourceInfo
-    from edgevision.gates import Gates
-    from edgevision.pipeline import Pipeline, run
-    from edgevision.result import Result, StageTimes
-    from edgevision.store import load_detector
-    from edgevision.track import ByteTracker
+    from edgevision.interfaces import Controls
+    from edgevision.pipeline.loop import Pipeline
+    from edgevision.tracking.bytetrack import ByteTracker
+    from edgevision.types import Detections, Frame, Result, SourceInfo, StageTimes
 
 _PLACES = {
-    "ByteTracker": "track",
-    "Controls": "controls",
-    "Detections": "detections",
+    "ByteTracker": "tracking.bytetrack",
+    "Controls": "interfaces",
+    "Detections": "types",
     "EdgeVisionError": "errors",
-    "Frame": "frame",
-    "Gates": "gates",
-    "Pipeline": "pipeline",
-    "Result": "result",
-    "SourceInfo": "frame",
-    "StageTimes": "result",
-    "load_detector": "store",
+    "Frame": "types",
+    "Gates": "deployment.gates",
+    "Pipeline": "pipeline.loop",
+    "Result": "types",
+    "SourceInfo": "types",
+    "StageTimes": "types",
+    "load_detector": "detectors.registry",
     "open_source": "capture",
-    "run": "pipeline",
+    "run": "deployment.app",
 }
 
 __all__ = [

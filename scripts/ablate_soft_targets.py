@@ -15,10 +15,10 @@ import statistics
 import sys
 from pathlib import Path
 
-from edgevision.distill import show
-from edgevision.distill.recipe import read_recipe, softened
-from edgevision.distill.train import train_student, usual_workers
+from edgevision.cli import distill_console
 from edgevision.errors import EdgeVisionError
+from edgevision.training.recipe import read_recipe, softened
+from edgevision.training.train import train_student, usual_workers
 
 
 def main() -> None:
@@ -46,10 +46,10 @@ def main() -> None:
                 recipe = softened(base.model_copy(update={"seed": seed}), way)
                 kind = recipe.soft.targets
                 run = options.run / f"{kind}-{seed}"
-                with show.progress(f"{kind}, seed {seed}") as tell:
+                with distill_console.progress(f"{kind}, seed {seed}") as tell:
                     train_student(
                         options.data, recipe, run, validation=options.val, resume=run.exists(), threads=options.threads,
-                        workers=options.workers, say=show.say, progress=tell,
+                        workers=options.workers, say=distill_console.say, progress=tell,
                     )  # fmt: skip
                 rows = [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
                 found.setdefault(kind, []).append([r["ap50"] for r in rows if "ap50" in r][-1])

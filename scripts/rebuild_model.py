@@ -23,24 +23,24 @@ import numpy as np
 
 from edgevision.capture import open_source
 from edgevision.capture.scene import SceneSource
-from edgevision.distill import show
-from edgevision.distill.collect import Collector, CollectSettings, collect
-from edgevision.distill.exchange import import_data
-from edgevision.distill.formats import read_data
-from edgevision.distill.label import label_folder
-from edgevision.distill.label_settings import settings_from
-from edgevision.distill.labels import DataFolder
-from edgevision.distill.line import export_any
-from edgevision.distill.mean import mean_with, shares_in
-from edgevision.distill.picture_labels import Box, PictureLabels
-from edgevision.distill.product import Wish
-from edgevision.distill.recipe import read_recipe
-from edgevision.distill.teachers import TeacherSpec
-from edgevision.distill.train import train_student, usual_workers
+from edgevision.cli import distill_console
+from edgevision.datasets.annotations import Box, PictureLabels
+from edgevision.datasets.convert import import_data
+from edgevision.datasets.data_folder import DataFolder
+from edgevision.datasets.dataset import read_data
+from edgevision.deployment.add_model import add_model
+from edgevision.deployment.infer_manifest import AddOptions as AddWish
+from edgevision.detectors.load import TeacherSpec
+from edgevision.detectors.registry import stored_names
 from edgevision.errors import EdgeVisionError
-from edgevision.intake.add import add_model
-from edgevision.intake.settle import Wish as AddWish
-from edgevision.store import stored_names
+from edgevision.training.export.export import export_any
+from edgevision.training.export.model_card import AddOptions
+from edgevision.training.labelling.auto_label import label_folder
+from edgevision.training.labelling.frame_selection import Collector, CollectSettings, collect
+from edgevision.training.labelling.settings import settings_from
+from edgevision.training.recipe import read_recipe
+from edgevision.training.train import train_student, usual_workers
+from edgevision.training.weight_averaging import mean_with, shares_in
 
 RECIPES = Path(__file__).parent / "recipes"
 SCENE_SEEDS, SCENE_FRAMES = 40, 24
@@ -144,20 +144,20 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
         if options.init:
             recipe = recipe.model_copy(update={"init": options.init})
         parts = sorted(p.parent for p in labels.glob("*/labels.json"))
-        with show.progress("training") as tell:
+        with distill_console.progress("training") as tell:
             train_student(
                 parts, recipe, run, validation=options.data / product.labelled, resume=run.exists(),
-                workers=options.workers, threads=options.threads, say=show.say, progress=tell,
+                workers=options.workers, threads=options.threads, say=distill_console.say, progress=tell,
             )  # fmt: skip
         if options.mean:
-            mean_with(run, shares_in(options.mean), run / "mean.pt", show.say)
+            mean_with(run, shares_in(options.mean), run / "mean.pt", distill_console.say)
             run = run / "mean.pt"
     out = options.out or Path("models") / options.product
     kinds = [(options.product, out, True)]
     if product.twin:
         kinds.append((f"{options.product}-float", out.with_name(f"{out.name}-float"), False))
     for name, target, int8 in kinds:
-        wish = Wish(
+        wish = AddOptions(
             name, options.model_version, "Apache-2.0", product.score, product.teacher_words,
             f"scripts/rebuild_model.py {options.product}", product.data, tuple(options.note), pictures="scene",
             replace=True,
@@ -165,7 +165,7 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
         shipped = export_any(
             run, target, wish, int8=int8, half=not int8, classes=[c.strip() for c in product.prompts.split(";")],
             calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
-            data=options.data / product.labelled, side_px=recipe.side_px, say=show.say,
+            data=options.data / product.labelled, side_px=recipe.side_px, say=distill_console.say,
         )  # fmt: skip
         figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
         size = (shipped.folder / "model.onnx").stat().st_size / 1e6
@@ -205,8 +205,8 @@ def make_labels(options: argparse.Namespace, product: Product, labels: Path) -> 
         frames = frames_of(options.videos, labels.parent / "clips")
         jobs.append(("clips", lambda tell: label_folder(frames, labels / "clips", teachers, alone, progress=tell)))
     for name, job in jobs:
-        with show.progress(f"labelling {name}") as tell:
-            show.label_table(job(tell))  # type: ignore[arg-type]
+        with distill_console.progress(f"labelling {name}") as tell:
+            distill_console.label_table(job(tell))  # type: ignore[arg-type]
     if product.scene and not (labels / "scene" / "labels.json").exists():
         draw_scene(labels / "scene")
 

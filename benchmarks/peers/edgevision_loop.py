@@ -10,9 +10,9 @@ from clock import fps_of
 from plain import jpeg
 
 import edgevision as ev
-from edgevision.cli.loop import SWITCH_S
-from edgevision.heap import keep_freed_memory
-from edgevision.render import Renderer
+from edgevision.cli.console import SWITCH_S
+from edgevision.pipeline.memory import keep_freed_memory
+from edgevision.sinks.render import Renderer
 
 
 class Jpeg:

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.agreement import Agreement
-from edgevision.bench.frame_sets import Truth
-from edgevision.bench.run import AccuracyFigure, AgreementFigure
+from edgevision.bench.image_sets import Truth
+from edgevision.bench.records import AccuracyFigure, AgreementFigure
 from edgevision.bench.statistics import multiplicities
-from edgevision.detections import Detections
-from edgevision.score import COCO_THRESHOLDS, Labelled, match, mean_average_precision
+from edgevision.evaluation.agreement import Agreement
+from edgevision.evaluation.score import COCO_THRESHOLDS, Labelled, match, mean_average_precision
+from edgevision.types import Detections
 
 LEAST_SCORE = 0.01
 """AP looks at the whole curve, so doubtful boxes are asked for too."""

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgevision.bench.numbers import digits, fps_text, ms_text
-from edgevision.bench.run import AccuracyFigure, BenchRun, Contender, Series
+from edgevision.bench.formatting import digits, fps_text, ms_text
+from edgevision.bench.records import AccuracyFigure, BenchRun, ContenderRecord, Series
 from edgevision.bench.summary import REAL_TIME_FPS, WORK, Figures, work_ms
 from edgevision.bench.svg import COLOURS, WIDTH, LinearAxis, LogAxis, Picture, tick_text
 
@@ -25,7 +25,7 @@ class Entry:
     name: str
     """As shown: with the run's letter where there are several, and "random weights" where they are."""
     colour: int
-    contender: Contender
+    contender: ContenderRecord
     run: BenchRun
     loop: Figures | None
     """On the source that the figures are of."""

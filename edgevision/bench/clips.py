@@ -8,12 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from edgevision.bench.run import Clip
+from edgevision.bench.records import Clip
 from edgevision.capture import open_source
 from edgevision.capture.images import SUFFIXES
 from edgevision.errors import SourceNotFound, UsageError
-from edgevision.frame import Frame, SourceInfo
-from edgevision.stages import ContextManaged, Source
+from edgevision.interfaces import ContextManaged, Source
+from edgevision.types import Frame, SourceInfo
 
 BUNDLED = Path(__file__).resolve().parent / "assets" / "scene.mp4"
 """300 frames of the built-in scene, 720p H.264. ``scene.json`` beside it has their true boxes."""

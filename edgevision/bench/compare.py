@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from edgevision.bench.run import BenchRun, Clip, Series
+from edgevision.bench.records import BenchRun, Clip, Series
 from edgevision.bench.statistics import Estimate, ratio, verdict
 from edgevision.bench.summary import counted, rate
 from edgevision.errors import UsageError

@@ -19,7 +19,7 @@ import numpy as np
 
 from edgevision.capture.images import SUFFIXES
 from edgevision.errors import UsageError
-from edgevision.score import Labelled
+from edgevision.evaluation.score import Labelled
 
 Pairs = list[tuple[Path, Labelled]]
 

@@ -14,9 +14,9 @@ from pathlib import Path
 
 import psutil
 
-from edgevision.bench.run import Machine, Sample
-from edgevision.cores import usable_cores
-from edgevision.session import available_providers
+from edgevision.bench.records import Machine, Sample
+from edgevision.concurrency import usable_cores
+from edgevision.detectors.onnx_session import available_providers
 
 SYS = Path("/sys")
 PACKAGES = ("onnxruntime", "numpy", "opencv-python", "av", "torch", "transformers", "ultralytics")

@@ -6,20 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from edgevision.bench.charts import (
-    Entry,
-    accuracy_chart,
-    bars_chart,
-    latency_chart,
-    speed_chart,
-    stage_chart,
-)
-from edgevision.bench.glass import glass_words
-from edgevision.bench.numbers import digits, fps_text, ms_text
-from edgevision.bench.run import AccuracyFigure, BenchRun
+from edgevision.bench.charts import Entry, accuracy_chart, bars_chart, latency_chart, speed_chart, stage_chart
+from edgevision.bench.formatting import digits, fps_text, ms_text
+from edgevision.bench.glass_to_glass import glass_words
+from edgevision.bench.records import AccuracyFigure, BenchRun
 from edgevision.bench.summary import Figures, best_loop, figures
-from edgevision.bench.timeline import glass_chart, machine_chart, sustained_chart, sustained_words
-from edgevision.bench.words import agreements, conditions, data_shown, remarks, sentences
+from edgevision.bench.timeline_charts import glass_chart, machine_chart, sustained_chart, sustained_words
+from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences
 from edgevision.errors import EdgeVisionError, UsageError
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"

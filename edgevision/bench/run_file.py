@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from edgevision.bench.run import FORMAT, BenchRun
+from edgevision.bench.records import FORMAT, BenchRun
 from edgevision.errors import EdgeVisionError, UsageError
-from edgevision.result import STAGES
+from edgevision.types import STAGES
 
 MOST_BYTES = 1 << 30
 

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.bench.run import BenchRun, Block, Clip, Contender, Series
+from edgevision.bench.records import BenchRun, Block, Clip, ContenderRecord, Series
 from edgevision.bench.statistics import Estimate, Rate, percentiles, ratio, verdict
-from edgevision.result import STAGES
+from edgevision.types import STAGES
 
 REAL_TIME_FPS = 30.0
 PERCENTS = (50.0, 90.0, 95.0, 99.0, 100.0)
@@ -153,7 +153,7 @@ def speed_ratio(run: BenchRun, above: str, below: str, kind: str = "loop") -> Es
     return None if one is None or other is None else ratio(rate(one), rate(other), paired=True)
 
 
-def contenders_with(run: BenchRun, kind: str) -> Iterator[Contender]:
+def contenders_with(run: BenchRun, kind: str) -> Iterator[ContenderRecord]:
     """Those of a kind that were measured."""
     return (c for c in run.contenders if c.kind == kind and any(s.contender == c.label for s in run.series))
 

@@ -6,7 +6,7 @@ import re
 import statistics
 from itertools import pairwise
 
-from edgevision.bench.run import Block, Clip, Moment, Sustained
+from edgevision.bench.records import Block, Clip, Moment, Sustained
 from edgevision.errors import UsageError
 
 SUSTAINED_BLOCK_S = 2.0

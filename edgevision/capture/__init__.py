@@ -3,8 +3,8 @@
     with open_source("rtsp://camera.local/stream") as source:
         frame = source.read()
 
-To add a source: a file here with a class that keeps the contract `edgevision.stages.Source`
-(tests/test_source_contract.py says what that means), and a line in the table.
+To add a source: a file here with a class that keeps the contract `edgevision.interfaces.Source`
+(tests/capture/test_source_contract.py says what that means), and a line in the table.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
-from edgevision.capture.address import hide_credentials
+from edgevision.capture.redact import hide_credentials
 from edgevision.errors import SourceNotFound, UsageError
-from edgevision.stages import Source
+from edgevision.interfaces import Source
 
 __all__ = ["KINDS", "Kind", "first_camera", "open_source"]
 

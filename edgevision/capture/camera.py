@@ -13,11 +13,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.capture import camera_faults, v4l2
-from edgevision.capture.held import HeldCamera
+from edgevision.capture import camera_diagnostics, v4l2
+from edgevision.capture.base_camera import BaseCamera
 from edgevision.capture.liveness import DriverClock, Stillness
 from edgevision.errors import SourceLost, SourceNotFound, UsageError
-from edgevision.frame import Frame, SourceInfo
+from edgevision.types import Frame, SourceInfo
 
 DEFAULT_WH_PX = (640, 480)
 DEFAULT_FPS = 30.0
@@ -68,7 +68,7 @@ def _probed_cameras() -> list[Camera]:
     return cameras
 
 
-class CameraSource(HeldCamera):
+class CameraSource(BaseCamera):
     """A live camera: ``0``, ``"0"``, ``"/dev/video0"`` or a link to one such as ``"/dev/v4l/by-id/…"``.
 
     `info` says what the camera gives, which need not be what was asked. A frame's ``captured_ns`` is the driver's own
@@ -90,7 +90,7 @@ class CameraSource(HeldCamera):
         self.card = ""
         """The camera's own name, where the driver tells."""
         if self._linux:
-            self.card = camera_faults.checked_node(self._name).card
+            self.card = camera_diagnostics.checked_node(self._name).card
         self._capture: cv2.VideoCapture | None = self._open()
         try:
             self._configure(self._capture, width_px, height_px, fps)
@@ -152,7 +152,7 @@ class CameraSource(HeldCamera):
         os.environ.setdefault("OPENCV_VIDEOIO_V4L_SELECT_TIMEOUT", str(STALL_LIMIT_S))
         capture = cv2.VideoCapture(self._name, cv2.CAP_V4L2)
         if not capture.isOpened():
-            raise SourceNotFound(camera_faults.why_not_opened(self._name))
+            raise SourceNotFound(camera_diagnostics.why_not_opened(self._name))
         return capture
 
     def _configure(
@@ -184,7 +184,7 @@ class CameraSource(HeldCamera):
             if pixels is not None:
                 return pixels
             time.sleep(0.05)  # a read may fail at once, too
-        raise SourceNotFound(camera_faults.why_no_frame(self._name, self._linux, FIRST_FRAME_LIMIT_S))
+        raise SourceNotFound(camera_diagnostics.why_no_frame(self._name, self._linux, FIRST_FRAME_LIMIT_S))
 
     def _grab(self, capture: cv2.VideoCapture) -> None:
         start_ns = time.monotonic_ns()
@@ -193,7 +193,7 @@ class CameraSource(HeldCamera):
         # OpenCV also gives up when a signal comes in, and then the next try succeeds. After a wait it is lost.
         if time.monotonic_ns() - start_ns < STALL_LIMIT_S * 0.5e9 and capture.grab():
             return
-        raise SourceLost(camera_faults.why_lost(self._name, self._linux))
+        raise SourceLost(camera_diagnostics.why_lost(self._name, self._linux))
 
     def _next_frame(self, capture: cv2.VideoCapture) -> Frame:
         if time.monotonic_ns() - self._last_read_ns > AWAY_LIMIT_S * 1e9:

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.errors import SourceBroken, SourceNotFound
-from edgevision.frame import Frame, SourceInfo
-from edgevision.stages import ContextManaged
+from edgevision.interfaces import ContextManaged
+from edgevision.types import Frame, SourceInfo
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".png", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm", ".pnm"})
 _END_OF_JPEG, _SCAN_OF_JPEG = b"\xff\xd9", b"\xff\xda"

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.capture.held import HeldCamera
+from edgevision.capture.base_camera import BaseCamera
 from edgevision.errors import EdgeVisionError, MissingExtra, SourceBroken, SourceLost, SourceNotFound, UsageError
-from edgevision.frame import Frame, SourceInfo
+from edgevision.types import Frame, SourceInfo
 
 DEFAULT_WH_PX = (640, 480)
 DEFAULT_FPS = 30.0
@@ -49,7 +49,7 @@ class MissingSystemPackage(MissingExtra):
         EdgeVisionError.__init__(self, why)
 
 
-class PiCameraSource(HeldCamera):
+class PiCameraSource(BaseCamera):
     """A camera that libcamera drives: ``csi://0``, ``csi://1`` or its number.
 
     The camera may give another size and format than was asked: `info` says which, and every format is turned into BGR.

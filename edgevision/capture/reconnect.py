@@ -8,10 +8,10 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.errors import SourceError, SourceLost
-from edgevision.frame import Frame, SourceInfo
-from edgevision.slot import Closed, Slot
-from edgevision.stages import ContextManaged, Source
+from edgevision.interfaces import ContextManaged, Source
+from edgevision.types import Frame, SourceInfo
 
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 0.5
@@ -46,7 +46,7 @@ class ReconnectingSource(ContextManaged):
         self._lock = threading.Lock()
         self._raw: Source | None = open_again() if first is None else first
         self._info = self._raw.info
-        self._opening: Slot[Source] | None = None
+        self._opening: BoundedQueue[Source] | None = None
         self._trouble: str | None = None
         self._next_index = 0
         self._offset = 0
@@ -133,7 +133,7 @@ class ReconnectingSource(ContextManaged):
 
     def _attempt(self) -> Source | None:
         """Open the device once, in a thread of its own: opening can block for longer than `close` may."""
-        opening: Slot[Source] = Slot()
+        opening: BoundedQueue[Source] = BoundedQueue()
 
         def work() -> None:
             try:

@@ -12,10 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.capture.scenery.world import PLACES, World
-from edgevision.detections import Detections
 from edgevision.errors import UsageError
-from edgevision.frame import Frame, SourceInfo
-from edgevision.stages import ContextManaged
+from edgevision.interfaces import ContextManaged
+from edgevision.types import Detections, Frame, SourceInfo
 
 _SIDES_PX = (64, 4096)
 _MOST_PEOPLE = 60

@@ -20,13 +20,13 @@ from av.error import FFmpegError, InvalidDataError
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
-from edgevision.capture.address import hide_credentials
-from edgevision.capture.damage import Ledger
+from edgevision.capture.integrity import IntegrityCheck
+from edgevision.capture.redact import hide_credentials
 from edgevision.capture.video import Converter, fps_of, frames_of, video_of, whole_pictures
+from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.errors import SourceBroken, SourceLost, SourceNotFound
-from edgevision.frame import Frame, SourceInfo
-from edgevision.slot import Closed, Slot
-from edgevision.stages import ContextManaged
+from edgevision.interfaces import ContextManaged
+from edgevision.types import Frame, SourceInfo
 
 _OPEN_TIMEOUT_S = 3.0
 _READ_TIMEOUT_S = 3.0
@@ -74,8 +74,8 @@ class StreamSource(ContextManaged):
         self._timeouts_s = (open_timeout_s, read_timeout_s)
         self._closing = threading.Event()
         self._convert = Converter()
-        self._opened: Slot[SourceInfo] = Slot()
-        self._frames: Slot[tuple[int, int, VideoFrame]] = Slot()
+        self._opened: BoundedQueue[SourceInfo] = BoundedQueue()
+        self._frames: BoundedQueue[tuple[int, int, VideoFrame]] = BoundedQueue()
         self._pictured_ns = clock()
         self._last_ns = 0
         self._first_index: int | None = None
@@ -168,7 +168,7 @@ class StreamSource(ContextManaged):
 
     def _give_newest(self, container: InputContainer, stream: VideoStream) -> None:
         """Decode all that comes, hold the newest picture. Ends on `close`; raises `SourceLost` at a stream's end."""
-        self._frames = Slot(newest_wins=True)
+        self._frames = BoundedQueue(newest_wins=True)
         context = stream.codec_context
         stream.thread_type = "SLICE"  # decoding several frames at once would hold each back
         context.flags |= Flags.low_delay
@@ -211,9 +211,9 @@ class StreamSource(ContextManaged):
 
     def _give_all(self, container: InputContainer, stream: VideoStream) -> None:
         """Decode a finite file, no faster than it is read."""
-        self._frames = Slot(capacity=2)
+        self._frames = BoundedQueue(capacity=2)
         stream.thread_type = "AUTO"
-        ledger = Ledger(container, stream, None)
+        ledger = IntegrityCheck(container, stream, None)
         verdict: str | None
         cause: FFmpegError | None = None
         try:

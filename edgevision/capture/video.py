@@ -19,11 +19,11 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from edgevision.capture.damage import Ledger, cut_off
-from edgevision.cores import usable_cores
+from edgevision.capture.integrity import IntegrityCheck, cut_off
+from edgevision.concurrency import usable_cores
 from edgevision.errors import SourceBroken, SourceNotFound
-from edgevision.frame import Frame, SourceInfo
-from edgevision.stages import ContextManaged
+from edgevision.interfaces import ContextManaged
+from edgevision.types import Frame, SourceInfo
 
 _NO_PICTURES = ("tty", "txt")
 """Demuxers that make "pictures" of text."""
@@ -86,7 +86,9 @@ class Converter:
         return pixels if turn is None else np.asarray(cv2.rotate(pixels, turn), np.uint8)
 
 
-def whole_pictures(container: InputContainer, stream: VideoStream, ledger: Ledger) -> Iterator[tuple[int, VideoFrame]]:
+def whole_pictures(
+    container: InputContainer, stream: VideoStream, ledger: IntegrityCheck
+) -> Iterator[tuple[int, VideoFrame]]:
     """(index, picture) of every picture that can be read; what cannot is entered in ``ledger`` and skipped.
 
     Raises what FFmpeg raises where it can read the container no further.
@@ -153,7 +155,7 @@ class VideoSource(ContextManaged):
             # FFmpeg's own default is a thread more than there are cores, which takes turns with the network on all of
             # them: with one core left to it the loop of a 4 ms network on two cores is a tenth faster.
             stream.codec_context.thread_count = max(1, usable_cores() - 1)
-            self._ledger = Ledger(self._container, stream, self._path)
+            self._ledger = IntegrityCheck(self._container, stream, self._path)
             self._pictures = whole_pictures(self._container, stream, self._ledger)
             self._next: tuple[int, VideoFrame] | None = self._decode()
             if self._next is None:

@@ -9,7 +9,7 @@ import typer
 
 from edgevision.cli import bench, distill, models
 from edgevision.cli.decide import decide
-from edgevision.cli.doctor import doctor
+from edgevision.cli.doctor.command import doctor
 from edgevision.cli.run import run
 from edgevision.cli.swap import swap
 

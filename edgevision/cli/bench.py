@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgevision.bench.rounds import Progress
-    from edgevision.bench.run import BenchRun
-    from edgevision.bench.subject import Wanted
+    from edgevision.bench.contender import ContenderSpec
+    from edgevision.bench.records import BenchRun
+    from edgevision.bench.schedule import Progress
 
 app = typer.Typer(
     help="Is it real time, and would a foundation model be? Measure, compare runs, make a report, tune.",
@@ -118,7 +118,7 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return
-    from edgevision.cli.bench_show import announce, progress_bar, show_run
+    from edgevision.cli.bench_console import announce, progress_bar, show_run
     from edgevision.errors import UsageError
 
     if out is not None and out.exists() and not out.is_dir():
@@ -149,7 +149,7 @@ def compare_runs(
 ) -> None:
     """How many times faster B is than A, with intervals. Refuses runs that were not measured alike."""
     from edgevision.bench import compare, read_run
-    from edgevision.cli.bench_show import show_comparison
+    from edgevision.cli.bench_console import show_comparison
 
     show_comparison(compare(read_run(a), read_run(b), allow or ()))
 
@@ -165,13 +165,13 @@ def report(
     """One page of figures: HTML that needs nothing else, and Markdown."""
     from edgevision.bench import read_run
     from edgevision.bench.report import write_report
-    from edgevision.cli.bench_show import announce
+    from edgevision.cli.bench_console import announce
 
     read = [read_run(path) for path in runs]
     decision = "", ""
     if decide is not None:
-        from edgevision.decide import read_answers
-        from edgevision.decide.page import sections
+        from edgevision.bench.decide import read_answers
+        from edgevision.bench.decide.page import sections
 
         decision = sections(read_answers(decide), read)
     for path in write_report(read, out, decision):
@@ -188,8 +188,8 @@ def tune(
     write: Annotated[bool, typer.Option("--write", help="Make it what `edgevision run` does by default.")] = False,
 ) -> None:
     """The most accurate setting that holds a time budget here: model, input size, threads, streams, --detect-every."""
-    from edgevision.bench.tune import parse_budget_ms, tune_settings, write_defaults
-    from edgevision.cli.bench_show import announce, progress_bar, show_tuning
+    from edgevision.bench.tuning import parse_budget_ms, tune_settings, write_defaults
+    from edgevision.cli.bench_console import announce, progress_bar, show_tuning
 
     budget_ms = parse_budget_ms(budget)
     with progress_bar() as progress:
@@ -212,11 +212,11 @@ def _contenders(
     streams: int,
     detect_every: int,
     allow_upload: bool,
-) -> tuple[list[Wanted], list[str]]:
+) -> tuple[list[ContenderSpec], list[str]]:
     """Who is measured, and what to say about who is not."""
-    from edgevision.bench.subject import Wanted, float_twin
+    from edgevision.bench.contender import ContenderSpec, float_twin
+    from edgevision.detectors.foundation import PREFIX, foundation_kind
     from edgevision.errors import UsageError
-    from edgevision.foundation import PREFIX, foundation_kind
 
     counts: list[int | None] = [None]
     if threads is not None:
@@ -236,7 +236,7 @@ def _contenders(
             notes.append("No float twin of person is here (a model named person-float): int8 alone was measured.")
     every = detect_every
     wanted = [
-        Wanted(name, threads=count, streams=streams, detect_every=every, prompts=prompts)
+        ContenderSpec(name, threads=count, streams=streams, detect_every=every, prompts=prompts)
         for name in names
         for count in counts
     ]
@@ -247,14 +247,16 @@ def _contenders(
         full = name if name.startswith(PREFIX) else PREFIX + name
         foundation_kind(full)
         wanted += [
-            Wanted(full, threads=count, detect_every=every, weights=chosen, prompts=prompts, allow_upload=allow_upload)
+            ContenderSpec(
+                full, threads=count, detect_every=every, weights=chosen, prompts=prompts, allow_upload=allow_upload
+            )
             for count in counts
         ]
     return wanted, notes
 
 
 def _measure(
-    contenders: list[Wanted],
+    contenders: list[ContenderSpec],
     notes: list[str],
     sources: list[str] | None,
     data: Path | None,
@@ -264,13 +266,13 @@ def _measure(
     streams: int,
     progress: Progress,
 ) -> BenchRun:
-    from edgevision.bench.measure import ROUNDS, Bench, default_clips
-    from edgevision.bench.run import Settings
+    from edgevision.bench.benchmark import ROUNDS, Bench, default_clips
+    from edgevision.bench.records import Settings
     from edgevision.bench.sustained import parse_duration_s
 
     minutes_s = parse_duration_s(sustained) if sustained is not None else None
     if data is not None:
-        from edgevision.bench.frame_sets import data_set
+        from edgevision.bench.image_sets import data_set
 
         data_set(data)  # what is wrong with it is said before anything is measured
     settings = Settings(seconds=seconds, rounds=ROUNDS, frames=frames, streams=streams)

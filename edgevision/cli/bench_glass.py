@@ -10,20 +10,17 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edgevision.bench.clips import describe_clip
-from edgevision.bench.glass import measure_glass
+from edgevision.bench.contender import Contender, ContenderSpec
+from edgevision.bench.glass_to_glass import measure_glass
 from edgevision.bench.machine import commit, describe_machine
-from edgevision.bench.run import BenchRun, Glass, Settings
-from edgevision.bench.subject import Subject, Wanted
-from edgevision.cli.bench_show import announce
-from edgevision.controls import Controls
-from edgevision.detections import Detections
+from edgevision.bench.records import BenchRun, Glass, Settings
+from edgevision.cli.bench_console import announce
 from edgevision.errors import SinkError, UsageError
-from edgevision.frame import Frame, SourceInfo
-from edgevision.result import Result, StageTimes
-from edgevision.stages import Sink, Status
+from edgevision.interfaces import Controls, Sink
+from edgevision.types import Detections, Frame, Result, SourceInfo, StageTimes, Status
 
 if TYPE_CHECKING:
-    from edgevision.web.flash import FlashPage
+    from edgevision.web.flash_page import FlashPage
 
 _SCREEN_WH = (1280, 720)
 _LOOK_S = 8.0
@@ -32,7 +29,7 @@ FLASHES = 40
 
 
 def run_glass(
-    wanted: Wanted,
+    wanted: ContenderSpec,
     sources: list[str] | None,
     display: str = "auto",
     host: str = "127.0.0.1",
@@ -59,7 +56,7 @@ def run_glass(
         raise UsageError(
             f"--glass needs a camera that sees the screen, and {clip.name} is a recording: give --source 0"
         )
-    subject = Subject(wanted)
+    subject = Contender(wanted)
     contender = subject.describe()
     with ExitStack() as stack:
         stack.callback(subject.close)
@@ -67,14 +64,14 @@ def run_glass(
         page: FlashPage | None = None
         # The camera is opened once someone is there: it may take them a while, and its light is on.
         if no_window is None:
-            from edgevision.publish.window import WindowSink
+            from edgevision.sinks.window import WindowSink
 
             window = stack.enter_context(WindowSink(Controls(), "edgevision bench --glass", probe=False))
             show = flasher(window)
             announce(f"flashing a window: {_instructions()}")
             _hold(show, _LOOK_S)
         else:
-            from edgevision.web.flash import FlashPage
+            from edgevision.web.flash_page import FlashPage
 
             page = stack.enter_context(FlashPage(host, port))
             show = page.show
@@ -110,7 +107,7 @@ def _why_no_window(display: str) -> str | None:
     """
     if display == "browser":
         return ""
-    from edgevision.publish.window import why_no_window
+    from edgevision.sinks.window import why_no_window
 
     reason = why_no_window()
     if reason is None:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgevision.decide import Answers, Cost, Decision, Evidence
-    from edgevision.decide.rules import Question
+    from edgevision.bench.decide import Answers, Cost, Decision, Evidence
+    from edgevision.bench.decide.rules import Question
 
 _TASK, _NEED, _DATA, _PEOPLE, _PRICES, _OUT = "Task", "Needs", "Data", "People", "Prices", "Output"
 
@@ -64,12 +64,12 @@ def decide(
 ) -> None:
     """Decide between a custom model, a foundation model, and both, from a few answers and what was measured.
 
-    Asks what it needs to know. Every reason is in edgevision/decide/rules.py.
+    Asks what it needs to know. Every reason is in edgevision/bench/decide/rules.py.
     """
-    from edgevision.decide import Prices, chart, costs
-    from edgevision.decide import decide as walk
-    from edgevision.decide.answers import made, read_answers
-    from edgevision.decide.page import page
+    from edgevision.bench.decide import Prices, chart, costs
+    from edgevision.bench.decide import decide as walk
+    from edgevision.bench.decide.answers import made, read_answers
+    from edgevision.bench.decide.page import page
 
     flags = {
         "material": material, "task": task, "answer": answer, "fps": fps, "latency_ms": latency_ms, "device": device,
@@ -94,7 +94,7 @@ def decide(
 
 
 def _evidence(paths: list[Path]) -> Evidence:
-    from edgevision.decide import from_runs, reference
+    from edgevision.bench.decide import from_runs, reference
 
     if not paths:
         return reference()
@@ -105,8 +105,8 @@ def _evidence(paths: list[Path]) -> Evidence:
 
 def _ask(question: Question, answers: Answers) -> Answers:
     """Put a chart question's needs to the person at the terminal; Enter leaves one open."""
-    from edgevision.decide.answers import made
-    from edgevision.decide.answers import question as wording
+    from edgevision.bench.decide.answers import made
+    from edgevision.bench.decide.answers import question as wording
     from edgevision.errors import UsageError
 
     for name in question.needs:
@@ -162,7 +162,7 @@ def _show(decision: Decision, sums: tuple[Cost, ...]) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    from edgevision.decide import MEANING
+    from edgevision.bench.decide import MEANING
 
     console = Console(highlight=False)
     console.print(f"[bold]{escape(' and '.join(decision.patterns))}[/]", soft_wrap=True)

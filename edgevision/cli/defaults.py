@@ -5,9 +5,9 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Sequence
 
-from edgevision.cli.loop import announce
+from edgevision.cli.console import announce
+from edgevision.detectors.registry import user_data_folder
 from edgevision.errors import UsageError
-from edgevision.store import user_data_folder
 
 KEYS = {"model": str, "imgsz": int, "threads": int, "streams": int, "detect_every": int}
 

@@ -16,7 +16,7 @@ def choose_display(asked: Display) -> tuple[Display, str]:
     """Window, page or nothing; and, where it was not asked for by name, why."""
     if asked is not Display.AUTO:
         return asked, ""
-    from edgevision.publish.window import why_no_window
+    from edgevision.sinks.window import why_no_window
 
     reason = why_no_window()
     if reason is None:

@@ -37,23 +37,23 @@ def collect(
 ) -> None:
     """Keep frames worth labelling: sharp, unlike those kept, and where models doubt. Goes on where it stopped."""
     from edgevision.capture import open_source
-    from edgevision.distill import show
-    from edgevision.distill.collect import Collector, CollectSettings, check_settings
-    from edgevision.distill.collect import collect as collect_frames
-    from edgevision.distill.doubt import load_doubter
+    from edgevision.cli import distill_console
     from edgevision.errors import UsageError
+    from edgevision.training.labelling.frame_selection import Collector, CollectSettings, check_settings
+    from edgevision.training.labelling.frame_selection import collect as collect_frames
+    from edgevision.training.labelling.uncertainty import load_doubter
 
     if (against or only_doubtful) and model is None:
         raise UsageError("--against and --only-doubtful: need a --model whose doubts are meant")
     settings = CollectSettings(most, every, sharp, only_doubtful, ".png" if png else ".jpg")
     check_settings(settings)
     doubters = [load_doubter(m, threads) if m else None for m in (model, against)]
-    with open_source(source) as opened, show.progress("collecting") as tell:
+    with open_source(source) as opened, distill_console.progress("collecting") as tell:
         report = collect_frames(opened, source, Collector(out, settings, *doubters), tell)
-    show.collect_table(report)
+    distill_console.collect_table(report)
     if report.note:
-        show.say(report.note)
-    show.say(f"next: edgevision distill label --images {out} --teacher MODEL --out {out}")
+        distill_console.say(report.note)
+    distill_console.say(f"next: edgevision distill label --images {out} --teacher MODEL --out {out}")
 
 
 @app.command()
@@ -79,17 +79,17 @@ def label(
     ] = False,
 ) -> None:
     """Label pictures by one or more teachers. Goes on where it stopped; broken pictures are counted, not fatal."""
-    from edgevision.distill import show
-    from edgevision.distill.label import label_folder
-    from edgevision.distill.labeller import engine_named
+    from edgevision.cli import distill_console
+    from edgevision.training.labelling.auto_label import label_folder
+    from edgevision.training.labelling.ensemble import engine_named
 
     run = engine_named(engine, workers, address)
     teachers, settings = teaching_of(teacher, prompts, sure, doubt, mirror, threads, allow_upload)
-    with show.progress("labelling") as tell:
+    with distill_console.progress("labelling") as tell:
         report = label_folder(images, out, teachers, settings, people=labels, engine=run, progress=tell)
-    show.label_table(report)
+    distill_console.label_table(report)
     if report.failed and report.failed == report.asked:
-        show.say("not one picture was labelled")
+        distill_console.say("not one picture was labelled")
         raise typer.Exit(1)
 
 
@@ -103,15 +103,15 @@ def split(
     seed: Annotated[int, typer.Option(help="Which groups validate.")] = 0,
 ) -> None:
     """Divide a data folder's pictures to train and to validate on, near-duplicates together."""
-    from edgevision.distill import show
-    from edgevision.distill.split import split_folder
+    from edgevision.cli import distill_console
+    from edgevision.datasets.split import split_folder
 
-    with show.progress("looking for near-duplicates") as tell:
+    with distill_console.progress("looking for near-duplicates") as tell:
         report = split_folder(data, None, val, seed, tell)
     counts = ", ".join(f"{count} {part}" for part, count in sorted(report.counts.items()))
-    show.say(f"{counts}; {report.groups} groups of pictures that look alike, none of them in two parts")
+    distill_console.say(f"{counts}; {report.groups} groups of pictures that look alike, none of them in two parts")
     if report.note:
-        show.say(report.note)
+        distill_console.say(report.note)
 
 
 @app.command("import")
@@ -121,12 +121,12 @@ def import_(
     classes: Annotated[str | None, typer.Option(help="Names for YOLO's numbers, with commas between.")] = None,
 ) -> None:
     """Take in labels of CVAT, Label Studio, FiftyOne, Roboflow, Ultralytics or COCO."""
-    from edgevision.distill import show
-    from edgevision.distill.exchange import import_data
+    from edgevision.cli import distill_console
+    from edgevision.datasets.convert import import_data
 
-    with show.progress("importing") as tell:
+    with distill_console.progress("importing") as tell:
         counts = import_data(place, out, names_in(classes), tell)
-    show.say(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
+    distill_console.say(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
 
 
 @app.command()
@@ -136,11 +136,11 @@ def write(
     layout: Annotated[str, typer.Option("--format", help="yolo or coco.")] = "yolo",
 ) -> None:
     """Write labels for another tool, as YOLO text or COCO JSON; doubtful boxes are left out."""
-    from edgevision.distill import show
-    from edgevision.distill.exchange import export_data
+    from edgevision.cli import distill_console
+    from edgevision.datasets.convert import export_data
 
     counts = export_data(data, out, layout)
-    show.say(f"{out}: " + ", ".join(f"{count} {part}" for part, count in counts.items()))
+    distill_console.say(f"{out}: " + ", ".join(f"{count} {part}" for part, count in counts.items()))
 
 
 app.command()(train)

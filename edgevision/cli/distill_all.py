@@ -51,19 +51,19 @@ def all_(
     swap: Annotated[bool, typer.Option(help="Swap it into the running app, behind the swap's gates.")] = True,
 ) -> None:
     """The whole line, from frames to a model of yours that runs: each step is resumed where it was stopped."""
-    from edgevision.distill import show
-    from edgevision.distill.line import Line, run_line
-    from edgevision.distill.product import Wish
-    from edgevision.distill.train import usual_workers
+    from edgevision.cli import distill_console
+    from edgevision.training.export.model_card import ModelCardFields
+    from edgevision.training.train import usual_workers
+    from edgevision.training.workflow import Workflow, run_workflow
 
     teachers, settings = teaching_of(teacher, prompts, sure, doubt, mirror, threads, False)
-    line = Line(
+    line = Workflow(
         source=source,
         folder=out,
         teachers=teachers,
         settings=settings,
         recipe=recipe_of(student, epochs, side, init, soft),
-        wish=Wish(name, licence=licence, recipe=Path(student).stem, allow_loss=allow_loss, replace=True),
+        wish=ModelCardFields(name, licence=licence, recipe=Path(student).stem, allow_loss=allow_loss, replace=True),
         people=labels,
         most=most,
         int8=int8,
@@ -71,20 +71,20 @@ def all_(
         threads=threads,
         device=device,
     )
-    label_ = run_line(line, show)
+    label_ = run_workflow(line, distill_console)
     if not swap:
-        show.say(f"swap it into a running app: edgevision swap {name}")
+        distill_console.say(f"swap it into a running app: edgevision swap {name}")
         return
     _swap_in(label_, name)
 
 
 def _swap_in(label_: str, name: str) -> None:
     """Into the app that runs, where one does."""
-    from edgevision.cli.running import running_apps
-    from edgevision.distill import show
+    from edgevision.cli import distill_console
+    from edgevision.web.discovery import running_apps
 
     if len(running_apps()) != 1:
-        show.say(f"{label_} is among your models; swap it into a running app: edgevision swap {name}")
+        distill_console.say(f"{label_} is among your models; swap it into a running app: edgevision swap {name}")
         return
     from edgevision.cli.swap import swap as swap_model
 

@@ -19,10 +19,10 @@ def head(
     threads: Annotated[int | None, typer.Option(min=1, max=256, help="Threads.")] = None,
 ) -> None:
     """Fit a light head on frozen features of a handful of examples: which kind a frame or a found thing is."""
-    from edgevision.cli.loop import announce
-    from edgevision.distill.head.examples import read_examples
-    from edgevision.distill.head.light_head import fit, ship
-    from edgevision.store import user_models_folder
+    from edgevision.cli.console import announce
+    from edgevision.detectors.registry import user_models_folder
+    from edgevision.training.linear_probe.examples import read_examples
+    from edgevision.training.linear_probe.fit import fit, ship
 
     examples = read_examples(data)
     for reason in examples.left_out:

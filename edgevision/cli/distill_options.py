@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from edgevision.distill.label_settings import LabelSettings
-    from edgevision.distill.recipe import Recipe
-    from edgevision.distill.teachers import TeacherSpec
+    from edgevision.detectors.load import TeacherSpec
+    from edgevision.training.labelling.settings import LabelSettings
+    from edgevision.training.recipe import Recipe
 
 Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data folder of ours, or YOLO's or COCO's layouts.")]
 Teacher = Annotated[
@@ -43,7 +43,7 @@ def names_in(text: str | None) -> list[str] | None:
 
 def recipe_of(student: str, epochs: int | None, side: int | None, init: str | None, soft: str | None) -> Recipe:
     """The student's recipe with what the options change of it. Raises `UsageError`."""
-    from edgevision.distill.recipe import read_recipe, softened
+    from edgevision.training.recipe import read_recipe, softened
 
     recipe = read_recipe(student)
     if side is not None:
@@ -65,8 +65,8 @@ def teaching_of(
     allow_upload: bool,
 ) -> tuple[tuple[TeacherSpec, ...], LabelSettings]:
     """Teachers, and what they are to label, as the options say. Raises `UsageError`."""
-    from edgevision.distill.label_settings import settings_from
-    from edgevision.distill.teachers import parse_teacher
+    from edgevision.detectors.load import parse_teacher
+    from edgevision.training.labelling.settings import settings_from
 
     specs = tuple(parse_teacher(t, threads, allow_upload) for t in teacher)
     return specs, settings_from(specs, prompts, sure, doubt, mirror)

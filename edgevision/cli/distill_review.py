@@ -25,8 +25,8 @@ def review(
     ] = None,
 ) -> None:
     """Look at labels in the browser, doubtful ones first; each word is on disk at once. Ctrl-C ends it."""
-    from edgevision.distill import show
-    from edgevision.distill.labels import DataFolder
+    from edgevision.cli import distill_console
+    from edgevision.datasets.data_folder import DataFolder
     from edgevision.errors import UsageError
 
     names = [n.strip() for n in classes.split(",") if n.strip()] if classes else None
@@ -34,17 +34,17 @@ def review(
         raise UsageError(f"{data}: expected a data folder, found {'a file' if data.exists() else 'nothing'}")
     with DataFolder(data, names) as folder:
         # The server's libraries take a while to import: not before it is known that they are wanted.
-        from edgevision.distill.review import Review
-        from edgevision.web.review import ReviewPage
+        from edgevision.datasets.review import Review
+        from edgevision.web.review_page import ReviewPage
 
         work = Review(folder)
         with ReviewPage(work, host, port, token) as page, _until_told() as told:
             counts = ", ".join(f"{n} {status}" for status, n in work.counts().items() if n)
-            show.say(f"{data}: {counts}")
-            show.say(f"review them at {page.url} (Ctrl-C ends it; what is done is on disk)")
+            distill_console.say(f"{data}: {counts}")
+            distill_console.say(f"review them at {page.url} (Ctrl-C ends it; what is done is on disk)")
             told.wait()
         now, left = work.reviewed_now, work.left()
-        show.say(f"{now} reviewed now, {work.counts()['done']} in all, {left} left to look at")
+        distill_console.say(f"{now} reviewed now, {work.counts()['done']} in all, {left} left to look at")
 
 
 @contextmanager

@@ -36,11 +36,11 @@ def train(
     device: Device = None,
 ) -> None:
     """Train a student by a recipe. Checkpoint, log and curves after each epoch; under torchrun on several processes."""
-    from edgevision.distill import show
-    from edgevision.distill.train import train_student, usual_workers
+    from edgevision.cli import distill_console
+    from edgevision.training.train import train_student, usual_workers
 
     recipe = recipe_of(student, epochs, side, init, soft)
-    with show.progress("training") as tell:
+    with distill_console.progress("training") as tell:
         made = train_student(
             data,
             recipe,
@@ -50,10 +50,10 @@ def train(
             workers=usual_workers() if workers is None else workers,
             threads=threads,
             device=device,
-            say=show.say,
+            say=distill_console.say,
             progress=tell,
         )
-    show.say(f"{made}; log and curves beside it; next: edgevision distill export {out} --name NAME --int8")
+    distill_console.say(f"{made}; log and curves beside it; next: edgevision distill export {out} --name NAME --int8")
 
 
 def mean(
@@ -65,15 +65,15 @@ def mean(
     out: Annotated[Path | None, typer.Option(help="Checkpoint to write; by default RUN/mean.pt.")] = None,
 ) -> None:
     """Average a run's weights with kin of it, such as the model it began from: often better than either."""
-    from edgevision.distill import show
-    from edgevision.distill.extras import need_train
+    from edgevision.cli import distill_console
+    from edgevision.training.extras import need_train
 
     need_train("averaging students")
-    from edgevision.distill.mean import mean_with, shares_in
+    from edgevision.training.weight_averaging import mean_with, shares_in
 
     target = out or (run if run.is_dir() else run.parent) / "mean.pt"
-    mean_with(run, shares_in(others), target, show.say)
-    show.say(f"next: edgevision distill export {target} --name NAME --int8")
+    mean_with(run, shares_in(others), target, distill_console.say)
+    distill_console.say(f"next: edgevision distill export {target} --name NAME --int8")
 
 
 def export(
@@ -103,17 +103,17 @@ def export(
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of that name.")] = False,
 ) -> None:
     """Make a model of the store from a run: ONNX with its front inside, golden checks, measured, with a card."""
-    from edgevision.distill import show
-    from edgevision.distill.line import export_any
-    from edgevision.distill.product import Wish
+    from edgevision.cli import distill_console
+    from edgevision.detectors.registry import user_models_folder
     from edgevision.errors import UsageError
-    from edgevision.store import user_models_folder
+    from edgevision.training.export.export import export_any
+    from edgevision.training.export.model_card import ModelCardFields
 
     if int8 and half:
         raise UsageError("--int8 --half: expected one of them: int8 weights are smaller than 16 bits already")
     if pictures not in ("data", "scene", "none"):
         raise UsageError(f"--pictures: expected data, scene or none, got {pictures!r}")
-    wish = Wish(
+    wish = ModelCardFields(
         name,
         version,
         licence,
@@ -133,9 +133,9 @@ def export(
         data=data,
         classes=names_in(classes),
         side_px=side,
-        say=show.say,
+        say=distill_console.say,
     )
-    show.say(f"{shipped.manifest.label}: {shipped.ms:.1f} ms on one thread, in {shipped.folder}")
+    distill_console.say(f"{shipped.manifest.label}: {shipped.ms:.1f} ms on one thread, in {shipped.folder}")
 
 
 def evaluate(
@@ -153,21 +153,21 @@ def evaluate(
     """Measure a model on labelled pictures: AP by class and size with intervals, beside others. Needs no extra."""
     import json
 
-    from edgevision.distill import show
-    from edgevision.distill.evaluate import evaluate as measure
-    from edgevision.distill.evaluate import load_to_measure, of_part
-    from edgevision.distill.formats import read_data
-    from edgevision.distill.sheets import write_sheets
+    from edgevision.cli import distill_console
+    from edgevision.datasets.dataset import read_data
+    from edgevision.evaluation.contact_sheet import write_sheets
+    from edgevision.evaluation.evaluate import evaluate as measure
+    from edgevision.evaluation.evaluate import load_to_measure, of_part
 
     held = of_part(read_data(data), part)
     names = [model, *(teacher or ()), *(against or ())]
     detectors = [load_to_measure(n, held.classes, threads) for n in names]
-    with show.progress("measuring") as tell:
+    with distill_console.progress("measuring") as tell:
         evaluation = measure(detectors, held, progress=tell)
     if json_:
         typer.echo(json.dumps(evaluation.as_json(), indent=2, ensure_ascii=False))
     else:
-        show.evaluation_table(evaluation)
+        distill_console.evaluation_table(evaluation)
     if out is not None:
         write_sheets(evaluation, out)
-        show.say(f"evaluation.json, precision-recall.png and the worst pictures in {out}")
+        distill_console.say(f"evaluation.json, precision-recall.png and the worst pictures in {out}")

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from edgevision.detectors.foundation import is_foundation, load_foundation
 from edgevision.errors import UsageError
-from edgevision.foundation import is_foundation, load_foundation
 
 if TYPE_CHECKING:
-    from edgevision.foundation.api_settings import ApiSettings
-    from edgevision.foundation.detector import FoundationDetector
+    from edgevision.detectors.foundation.api_settings import ApiSettings
+    from edgevision.detectors.foundation.base import FoundationDetector
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class FoundationLoader:
     threads: int | None = None
 
     def __call__(self, model: str) -> FoundationDetector:
-        from edgevision.foundation.prompts import Prompts
+        from edgevision.detectors.foundation.prompts import Prompts
 
         return load_foundation(
             model,
@@ -82,6 +82,6 @@ class FoundationLoader:
             return None
         if self.api_url is None or self.api_model is None:
             raise UsageError("expected --api-url URL and --api-model NAME together, got one of them")
-        from edgevision.foundation.api_settings import ApiSettings
+        from edgevision.detectors.foundation.api_settings import ApiSettings
 
         return ApiSettings(self.api_url, self.api_model)

@@ -11,7 +11,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgevision.manifest import Manifest
+    from edgevision.detectors.manifest import Manifest
 
 app = typer.Typer(
     help="The models at hand: list, show, add, verify, remove, export.",
@@ -26,9 +26,9 @@ _Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of a tab
 @app.command("list")
 def list_models(json_: _Json = False) -> None:
     """Every model on the search path: $EDGEVISION_MODELS, ./models, your own, the bundled ones."""
+    from edgevision.detectors.manifest import read_manifest
+    from edgevision.detectors.registry import search_path, stored_folders
     from edgevision.errors import EdgeVisionError
-    from edgevision.manifest import read_manifest
-    from edgevision.store import search_path, stored_folders
 
     rows: list[dict[str, Any]] = []
     names: set[str] = set()
@@ -70,8 +70,8 @@ def list_models(json_: _Json = False) -> None:
 @app.command()
 def show(model: _Name, json_: _Json = False) -> None:
     """All that is known of one model."""
+    from edgevision.detectors.registry import find_model
     from edgevision.errors import UsageError
-    from edgevision.store import find_model
 
     stored = find_model(model)
     if stored.manifest is None:
@@ -131,11 +131,11 @@ def add(
     replace: Annotated[bool, typer.Option("--replace", help="Replace your model of the same name.")] = False,
 ) -> None:
     """Add an .onnx detector to your models: it is tried in a child process with bounds on time and memory."""
-    from edgevision.intake.add import add_model
-    from edgevision.intake.settle import Wish
-    from edgevision.store import find_model
+    from edgevision.deployment.add_model import add_model
+    from edgevision.deployment.infer_manifest import AddOptions
+    from edgevision.detectors.registry import find_model
 
-    added = add_model(file, Wish(name, version, family, classes, input_, licence, front, replace))
+    added = add_model(file, AddOptions(name, version, family, classes, input_, licence, front, replace))
     console = _console()
     console.print(f"[green]added[/] [bold]{added.manifest.label}[/] in {added.folder}", highlight=False)
     for note in added.notes:
@@ -165,7 +165,7 @@ def verify(
 
     Exit code 4 where a check fails or another recipe is clearly better (and --fix did not mend it).
     """
-    from edgevision.intake.verify import verify_model
+    from edgevision.deployment.verify_model import verify_model
 
     report = verify_model(model, images, fix=fix, record=record or [])
     if json_:
@@ -205,7 +205,7 @@ def verify(
 @app.command()
 def remove(model: Annotated[str, typer.Argument(help="The name of a model you added.")]) -> None:
     """Remove a model you added. Bundled models and those of other folders stay."""
-    from edgevision.store import remove_model
+    from edgevision.deployment.model_folder import remove_model
 
     typer.echo(f"removed {remove_model(model)}")
 
@@ -224,17 +224,17 @@ def export(
 
     foundation:yoloe and foundation:yolo-world, with the classes of --prompts, become an .onnx file: no torch needed.
     """
-    from edgevision.foundation import is_foundation
+    from edgevision.detectors.foundation import is_foundation
 
     if is_foundation(model):
         from edgevision.cli.foundation_options import FoundationLoader
-        from edgevision.foundation.export import export_prompted
+        from edgevision.detectors.foundation.export_onnx import export_prompted
 
         with FoundationLoader(prompts=prompts, weights=weights, device="cpu")(model) as detector:
             path = to / f"{detector.name.partition('@')[0].partition(':')[2]}.onnx" if to.is_dir() else to
             typer.echo(f"exported to {export_prompted(detector, path, imgsz)}; add it: edgevision models add {path}")
         return
-    from edgevision.store import export_model
+    from edgevision.deployment.model_folder import export_model
 
     typer.echo(f"exported to {export_model(model, to)}")
 

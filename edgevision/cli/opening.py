@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from edgevision.frame import SourceInfo
-    from edgevision.stages import Source
+    from edgevision.interfaces import Source
+    from edgevision.types import SourceInfo
 
 
 def open_for_run(source: str | None, width: int | None, height: int | None, fps: float | None) -> Source:
     from edgevision.capture import open_source
-    from edgevision.cli.loop import announce
+    from edgevision.cli.console import announce
 
     if source is None:
         from edgevision.capture import first_camera
@@ -27,7 +27,7 @@ def default_streams(source: Source) -> int:
     """One when live, for the least age; a file is done sooner with a stream a core."""
     if source.info.live:
         return 1
-    from edgevision.cores import usable_cores
+    from edgevision.concurrency import usable_cores
 
     return min(4, usable_cores())
 
@@ -40,7 +40,7 @@ def size_words(source: Source) -> str:
 
 def detect_every_words(every: int, source: SourceInfo) -> str:
     """What detecting on each ``every``-th frame comes to on this source."""
-    from edgevision.cadence import usable
+    from edgevision.pipeline.detection_interval import usable
 
     if usable(every, source) == 1:
         return (

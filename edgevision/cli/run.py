@@ -12,11 +12,10 @@ from edgevision.cli.display import Display, choose_display
 if TYPE_CHECKING:
     from contextlib import ExitStack
 
-    from edgevision.controls import Controls
-    from edgevision.detector import OnnxDetector
-    from edgevision.foundation.detector import FoundationDetector
-    from edgevision.stages import Detector, Sink
-    from edgevision.swap_report import Progress
+    from edgevision.deployment.report import Progress
+    from edgevision.detectors.foundation.base import FoundationDetector
+    from edgevision.detectors.onnx_detector import OnnxDetector
+    from edgevision.interfaces import Controls, Detector, Sink
 
 
 _SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
@@ -141,13 +140,13 @@ def run(
     if not verbose:
         # OpenCV warns on every retry of a lost camera, which is reported in our own words.
         os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
+    from edgevision.cli.console import announce, configure_logging, run_loop
     from edgevision.cli.foundation_options import FoundationLoader
-    from edgevision.cli.loop import announce, configure_logging, run_loop
     from edgevision.cli.opening import default_streams, detect_every_words, open_for_run, size_words
-    from edgevision.controls import Controls
+    from edgevision.detectors.foundation import is_foundation
     from edgevision.errors import UsageError
-    from edgevision.foundation import is_foundation
-    from edgevision.heap import keep_freed_memory
+    from edgevision.interfaces import Controls
+    from edgevision.pipeline.memory import keep_freed_memory
 
     configure_logging(verbose)
     keep_freed_memory()
@@ -178,15 +177,16 @@ def run(
         # A foundation model takes one frame at a time.
         lanes = 1 if is_foundation(model) else streams or default_streams(opened)
 
-        from edgevision.cli.door import ControlDoor
-        from edgevision.cli.model_watch import ModelWatch, WatchThread, swap_in
-        from edgevision.follow import tracker_for
-        from edgevision.pipeline import Pipeline
-        from edgevision.publish.snapshot import SnapshotWriter
-        from edgevision.render import Renderer
-        from edgevision.store import load_detector
-        from edgevision.supply import LoadOptions, Supply
-        from edgevision.swap import Swapper
+        from edgevision.deployment.app import App
+        from edgevision.deployment.candidate import CandidateFactory, LoadOptions
+        from edgevision.deployment.model_watcher import ModelWatch, WatchThread, swap_in
+        from edgevision.deployment.swapper import Swapper
+        from edgevision.detectors.registry import load_detector
+        from edgevision.pipeline.loop import Pipeline
+        from edgevision.pipeline.tracking_stage import tracker_for
+        from edgevision.sinks.render import Renderer
+        from edgevision.sinks.snapshot import SnapshotWriter
+        from edgevision.web.control_endpoint import ControlEndpoint
 
         names = [c.strip() for c in classes.split(",") if c.strip()] if classes else None
         changes = ModelWatch(model) if watch else None
@@ -208,7 +208,7 @@ def run(
         served: Detector = detector
         second: OnnxDetector | None = None
         if then is not None:
-            from edgevision.second_stage import SecondStage
+            from edgevision.detectors.cascade import SecondStage
 
             second = load_detector(then, threads=threads)
             served, lanes = SecondStage(detector, second), 1
@@ -218,11 +218,11 @@ def run(
             announce(detect_every_words(detect_every, opened.info))
         browser = None
         if chosen is Display.WINDOW:
-            from edgevision.publish.window import WindowSink
+            from edgevision.sinks.window import WindowSink
 
             sinks.insert(0, stack.enter_context(WindowSink(controls)))
         elif chosen is Display.BROWSER:
-            from edgevision.publish.browser import BrowserSink
+            from edgevision.sinks.browser import BrowserSink
 
             browser = stack.enter_context(BrowserSink())
             sinks.insert(0, browser)
@@ -247,7 +247,7 @@ def run(
             lanes=lanes,
             track=tracking,
         )
-        door: ControlDoor | None = None
+        door: ControlEndpoint | None = None
 
         def told(progress: Progress) -> None:
             if progress.report is not None:
@@ -255,34 +255,34 @@ def run(
             if door is not None:
                 door.told(progress)
 
-        candidate = Supply(options, detector, foundation).candidate
+        candidate = CandidateFactory(options, detector, foundation).candidate
         if second is not None:
-            from edgevision.second_stage import followed
+            from edgevision.deployment.candidate import followed
 
             alone, after = candidate, second
             candidate = lambda model: followed(alone(model), after)  # noqa: E731
-        pipeline.swapper = Swapper(pipeline, candidate, told=told)
+        running = App(pipeline, Swapper(pipeline, candidate, told=told))
         page = None
         if browser is not None:
             from edgevision.web import ControlApi, LivePage
 
-            api = ControlApi(pipeline.swapper, lambda: pipeline.status) if control else None
+            api = ControlApi(running.swapper, lambda: pipeline.status) if control else None
             page = stack.enter_context(LivePage(browser, controls, host=host, port=port, api=api))
             announce(f"{why}live page at {page.url}")
         if control:
-            door = stack.enter_context(ControlDoor(pipeline, page))
+            door = stack.enter_context(ControlEndpoint(running, page))
         if changes is not None:
-            stack.enter_context(WatchThread(changes, lambda: swap_in(pipeline, model, announce), announce))
-        run_loop(pipeline, frames, duration)
+            stack.enter_context(WatchThread(changes, lambda: swap_in(running, model, announce), announce))
+        run_loop(running, frames, duration)
 
 
 def _add_files(stack: ExitStack, sinks: list[Sink], save: Path | None, json_: str | None, controls: Controls) -> None:
     if save is not None:
-        from edgevision.publish.video_file import VideoFileSink
+        from edgevision.sinks.video_file import VideoFileSink
 
         sinks.append(stack.enter_context(VideoFileSink(save)))
     if json_ is not None:
-        from edgevision.publish.json_lines import JsonLinesSink
+        from edgevision.sinks.json_lines import JsonLinesSink
 
         # Last, so that the publish time it writes covers the others.
         sinks.append(stack.enter_context(JsonLinesSink(json_, controls)))

@@ -12,7 +12,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-    from edgevision.cli.remote import App
+    from edgevision.web.control_client import App
 
 _ASK_EVERY_S = 0.2
 _REFUSED = 4
@@ -58,9 +58,9 @@ def swap(
 
     Exit code 0 only where the new model serves, or passed a dry run; 4 where it was refused or taken back.
     """
-    from edgevision.cli.remote import find_app
+    from edgevision.deployment.gates import gates_from
     from edgevision.errors import UsageError
-    from edgevision.gates import gates_from
+    from edgevision.web.control_client import find_app
 
     if (model is not None) + revert + history != 1:
         raise UsageError("say one of: the model to swap in, --revert, --history")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgevision.web.control import ControlApi
+from edgevision.web.control_api import ControlApi
 from edgevision.web.server import ControlServer, LivePage
 
 __all__ = ["ControlApi", "ControlServer", "LivePage"]

@@ -7,7 +7,7 @@ from importlib import resources
 
 from aiohttp import web
 
-from edgevision.web.guard import Guard, Refused
+from edgevision.web.auth import Guard, Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

@@ -12,14 +12,13 @@ from concurrent.futures import Future
 
 from aiohttp import web
 
-from edgevision.controls import Controls
 from edgevision.errors import SinkError
-from edgevision.publish.browser import BrowserSink
-from edgevision.stages import ContextManaged
+from edgevision.interfaces import ContextManaged, Controls
+from edgevision.sinks.browser import BrowserSink
 from edgevision.web.application import guarded_application
-from edgevision.web.control import ControlApi
-from edgevision.web.guard import Guard
-from edgevision.web.pages import Pages
+from edgevision.web.auth import Guard
+from edgevision.web.control_api import ControlApi
+from edgevision.web.live_page import Pages
 
 DEFAULT_PORT = 8080
 _PORTS_TRIED = 20

@@ -31,7 +31,7 @@ def test_the_real_picamera2():
         "gcc -shared -fPIC -O1 -o /tmp/dma_shim.so tests/rigs/dma_shim.c -ldl && "
         "cp tests/rigs/virtual_cameras.yaml /usr/share/libcamera/pipeline/virtual/virtual.yaml && "
         "LD_PRELOAD=/tmp/dma_shim.so LIBCAMERA_LOG_LEVELS='*:ERROR' /venv/bin/python -m pytest -p no:cacheprovider "
-        "-o addopts= -W ignore -rA tests/rigs/picamera_checks.py tests/test_picamera.py",
+        "-o addopts= -W ignore -rA tests/rigs/picamera_checks.py tests/capture/test_picamera.py",
         limit_s=600,
     )
     print(told)

@@ -20,7 +20,7 @@ def test_a_real_v4l2_camera(tmp_path):
     code, console = vivid_rig.boot(
         "$PYTHON -m pytest -p no:cacheprovider -o addopts= --color=no -rA tests/rigs/vivid_checks.py && "
         "EDGEVISION_CAMERA=/dev/video0 $PYTHON -m pytest -p no:cacheprovider -o addopts= --color=no -rA "
-        "-k '[camera]' tests/test_source_contract.py",
+        "-k '[camera]' tests/capture/test_source_contract.py",
         limit_s=1500,
     )
     picture = re.search(r"^PICTURE (\S+)$", console, re.MULTILINE)

@@ -19,9 +19,9 @@ import pytest
 
 from edgevision.capture import open_source, v4l2
 from edgevision.capture.camera import CameraSource, list_cameras
-from edgevision.doctor import cameras as doctor_cameras
+from edgevision.cli.doctor import cameras as doctor_cameras
 from edgevision.errors import SourceLost, SourceNotFound
-from tests.making import blob_model
+from tests.support.models import blob_model
 
 DEVICE = "/dev/video0"
 LOST_LIMIT_S = 2.0

@@ -7,19 +7,7 @@ from math import cos, sin
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.capture.scenery.painter import (
-    BLUSH,
-    BROW,
-    DARK,
-    EYE,
-    FACELESS_PX,
-    HAIR,
-    HAT,
-    LIP,
-    SKIN,
-    WHITE,
-    Painter,
-)
+from edgevision.capture.scenery.painter import BLUSH, BROW, DARK, EYE, FACELESS_PX, HAIR, HAT, LIP, SKIN, WHITE, Painter
 from edgevision.capture.scenery.pose import Joints, Point
 from edgevision.capture.scenery.relief import Patch, Plane
 

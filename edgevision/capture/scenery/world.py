@@ -19,7 +19,7 @@ from edgevision.capture.scenery.office import office
 from edgevision.capture.scenery.place import Place
 from edgevision.capture.scenery.street import street
 from edgevision.capture.scenery.walk import Moment, relative_yaw
-from edgevision.detections import Detections
+from edgevision.types import Detections
 
 PLACES: dict[str, Callable[[int, int, int, np.random.Generator], Place]] = {
     "hall": hall,

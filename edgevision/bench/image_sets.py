@@ -1,0 +1,132 @@
+"""Pictures on which detections are compared with labels, or with another contender's: the same for each contender.
+
+A set is named by a small description, so that each contender's process reads the pictures for itself.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.bench.clips import BUNDLED
+from edgevision.bench.labels import read_labels
+from edgevision.capture import open_source
+from edgevision.capture.scene import SceneSource
+from edgevision.errors import SourceBroken, UsageError
+from edgevision.evaluation.score import Labelled
+
+MOST_FRAMES = 100
+SEQUENCE_FRAMES = 300
+"""Of a sequence looked at frame by frame: 10 s."""
+SCENE_STEP = 15
+"""Half a second of the scene between two pictures: nearer ones show all but the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSet:
+    """Which pictures, in which order."""
+
+    kind: Literal["scene", "clip", "files"]
+    name: str
+    address: str = ""
+    step: int = 1
+    frames: int = MOST_FRAMES
+    files: tuple[str, ...] = ()
+    fps: float = 30.0
+    """At which a sequence was filmed."""
+
+    @property
+    def in_sequence(self) -> bool:
+        """Whether each picture is the next frame after the one before it."""
+        return self.kind != "files" and self.step == 1
+
+    def pictures(self) -> Iterator[NDArray[np.uint8]]:
+        """(H, W, 3) BGR, at most ``frames`` of them. Raises what the source raises."""
+        if self.kind == "files":
+            for file in self.files[: self.frames]:
+                pixels = cv2.imread(file, cv2.IMREAD_COLOR)
+                if pixels is None:
+                    raise SourceBroken(f"{file}: cannot be read as an image; take it out of the set")
+                yield np.asarray(pixels, np.uint8)
+            return
+        if self.kind == "scene":
+            with SceneSource.from_address(self.address) as scene:
+                for k in range(self.frames):
+                    yield scene.render(k * self.step)[0]
+            return
+        with open_source(self.address) as source:
+            given = 0
+            while given < self.frames and (frame := source.read()) is not None:
+                if frame.index % self.step == 0:
+                    given += 1
+                    yield frame.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """What stands in each picture of a set."""
+
+    classes: tuple[str, ...]
+    boxes: tuple[Labelled, ...]
+
+    @property
+    def labels(self) -> int:
+        return sum(len(b.boxes) for b in self.boxes)
+
+
+def labelled_set(address: str, frames: int = MOST_FRAMES, sequence: bool = False) -> tuple[FrameSet, Truth] | None:
+    """The pictures and true boxes of a source that knows them (the scene, the bundled clip), else None.
+
+    ``sequence``: one frame after the other from the first, not some far apart: what is predicted between detections
+    can be right or wrong on those only.
+    """
+    if address.startswith("scene://"):
+        with SceneSource.from_address(address) as scene:
+            name, most = scene.info.name, scene.info.frame_count
+            count = min(SEQUENCE_FRAMES if sequence else min(frames, MOST_FRAMES // 2), most or 10**9)
+            step = 1 if sequence else max(1, min(SCENE_STEP, (most or 10**9) // count))
+            found = [scene.render(k * step)[1] for k in range(count)]
+        boxes = tuple(Labelled(d.boxes, d.class_ids) for d in found)
+        return FrameSet("scene", name, address, step, count), Truth(("person",), boxes)
+    if Path(address).expanduser().resolve() == BUNDLED:
+        values = json.loads(BUNDLED.with_suffix(".json").read_text(encoding="utf-8"))
+        step = 1 if sequence else max(1, len(values["boxes"]) // frames)
+        chosen = values["boxes"][::step][: SEQUENCE_FRAMES if sequence else frames]
+        rows = [np.array(one, np.float32).reshape(-1, 4) for one in chosen]
+        boxes = tuple(Labelled(row, np.zeros(len(row), np.int64)) for row in rows)
+        return FrameSet("clip", BUNDLED.name, address, step, len(boxes)), Truth(("person",), boxes)
+    return None
+
+
+def data_set(folder: Path, frames: int | None = None) -> tuple[FrameSet, Truth]:
+    """Labelled images of a folder, YOLO's or COCO's. Raises `UsageError` where there are none."""
+    classes, pairs = read_labels(folder)
+    if frames is not None and len(pairs) > frames:
+        # Evenly over the set, not its beginning: sets are often ordered by where they come from.
+        pairs = [pairs[int(k * len(pairs) / frames)] for k in range(frames)]
+    files = tuple(str(path) for path, _ in pairs)
+    boxes = tuple(label for _, label in pairs)
+    if not any(len(b.boxes) for b in boxes):
+        raise UsageError(f"{folder}: expected labels, found {len(files)} images and not one box")
+    return FrameSet("files", folder.name, files=files, frames=len(files)), Truth(classes, boxes)
+
+
+def unlabelled_set(address: str, name: str, frame_count: int | None, live: bool, scratch: Path) -> FrameSet:
+    """Pictures of any other source. Those of a live one are kept in ``scratch``: they do not come again."""
+    count = 30
+    if not live:
+        return FrameSet("clip", name, address, max(1, (frame_count or count) // count), count)
+    files: list[str] = []
+    with open_source(address) as source:
+        while len(files) < count and (frame := source.read()) is not None:
+            path = scratch / f"{len(files):03d}.png"
+            cv2.imwrite(str(path), frame.pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])
+            files.append(str(path))
+    return FrameSet("files", name, frames=len(files), files=tuple(files))

@@ -1,0 +1,179 @@
+"""What ``edgevision bench`` shows at the terminal: progress, tables, verdicts. The same numbers as in the report."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console, RenderableType
+from rich.markup import escape
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from edgevision.bench.formatting import fps_text, ms_text, ratio_text
+from edgevision.bench.records import BenchRun
+from edgevision.bench.summary import Figures, figures
+from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences
+
+if TYPE_CHECKING:
+    from edgevision.bench.compare import Comparison
+    from edgevision.bench.tuning import Tuning
+
+_COLOURS = {"above": "green", "keeps": "green", "faster": "green", "below": "red", "drops": "red", "slower": "red"}
+_REFRESH_PER_S = 2
+"""Drawing the bar takes time from what is measured."""
+
+
+def announce(text: str) -> None:
+    """One line on stderr."""
+    sys.stderr.write(f"edgevision: {text}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def progress_bar() -> Iterator[Callable[[str, float, float], None]]:
+    """A bar with the time left, on stderr, where that is a terminal."""
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        yield _in_lines()
+        return
+    share, now = TextColumn("{task.percentage:>3.0f} %"), TextColumn("{task.description}")
+    columns = (BarColumn(24), share, TimeRemainingColumn(), now)
+    with Progress(*columns, console=console, transient=True, refresh_per_second=_REFRESH_PER_S) as bar:
+        task = bar.add_task("opening the sources", total=None)
+
+        def show(what: str, done_s: float, total_s: float) -> None:
+            bar.update(task, description=escape(what), completed=done_s, total=total_s or None)
+
+        yield show
+
+
+def _in_lines() -> Callable[[str, float, float], None]:
+    """A line for each tenth of the work, for logs."""
+    told = 0
+
+    def show(what: str, done_s: float, total_s: float) -> None:
+        nonlocal told
+        tenth = int(10 * done_s / total_s) if total_s > 0 else 0
+        if 0 < tenth != told:
+            told = tenth
+            announce(f"{10 * tenth} %: {what}")
+
+    return show
+
+
+def show_run(run: BenchRun) -> None:
+    """Everything a run says, on stdout."""
+    console = Console(highlight=False)
+    for line in sentences(run):
+        console.print(f"[bold]{escape(line)}[/]", soft_wrap=True)
+    found = figures(run)
+    if found:
+        for part in _speed_tables(found):
+            console.print(part)
+    if any(c.cold_start_ns or c.peak_rss_mib for c in run.contenders):
+        console.print(_start_table(run))
+    if run.accuracy:
+        console.print(_accuracy_table(run))
+    for words in agreements(run):
+        console.print(escape(words), soft_wrap=True)
+    for remark in remarks(run):
+        console.print(f"[yellow]![/] {escape(remark)}", soft_wrap=True)
+    for line in conditions(run):
+        console.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+
+
+def _speed_tables(found: list[Figures]) -> Iterator[RenderableType]:
+    """One for each contender, its columns under those of the first: no line needs more than 80 columns."""
+    joules = any(f.joule_per_frame is not None for f in found)
+    for k, name in enumerate(dict.fromkeys(f.contender for f in found)):
+        table = Table(box=None, header_style="dim", pad_edge=False, show_header=k == 0, padding=(0, 1))
+        table.add_column("", width=17, overflow="fold")
+        table.add_column("fps [95 %]", width=20, justify="right")
+        for heading in ("p50 ms", "p95", "p99", "age95"):
+            table.add_column(heading, width=6, justify="right")
+        table.add_column("drop", width=5, justify="right")
+        table.add_column("CPU%", width=5, justify="right")
+        if joules:
+            table.add_column("J/frame", width=7, justify="right")
+        yield Text(name, style="bold")
+        own = [f for f in found if f.contender == name]
+        for f in own:
+            work = f.work
+            table.add_row(
+                escape("inference alone" if f.kind == "alone" else f"loop, {f.clip_shown}"),
+                escape(fps_text(f.fps)),
+                *(ms_text(e.value) for e in (work.p50, work.p95, work.p99)),
+                ms_text(f.age.p95.value) if f.age else "",
+                f"{f.dropped_share:.0%}" if f.live else "",
+                f"{f.cpu_percent:.0f}",
+                *([f"{f.joule_per_frame:.2g}" if f.joule_per_frame is not None else ""] if joules else []),
+            )
+        yield table
+        for f in own:
+            if f.verdict:
+                colour = _COLOURS.get(f.verdict.split(" ", 1)[0], "yellow")
+                yield Text(f"  {f.verdict}: loop, {f.clip_shown}", style=colour)
+
+
+def _start_table(run: BenchRun) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("contender", "first result, s", "peak RSS, MiB", "file, MiB"):
+        table.add_column(name, justify="left" if name == "contender" else "right")
+    for c in run.contenders:
+        starts = ", ".join(f"{t / 1e9:.2f}" for t in c.cold_start_ns)
+        size = f"{c.file_bytes / 2**20:.1f}" if c.file_bytes else ""
+        table.add_row(escape(c.shown), starts, f"{c.peak_rss_mib:.0f}" if c.peak_rss_mib else "", size)
+    return table
+
+
+def _accuracy_table(run: BenchRun) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("contender", "data", "AP50 [95 %]", "AP50-95", "pictures", "labels"):
+        table.add_column(name, justify="left" if name in ("contender", "data") else "right", overflow="fold")
+    for f in run.accuracy:
+        interval = f" [{f.low:.3f}–{f.high:.3f}]" if f.low is not None and f.high is not None else ""
+        shown = run.contender(f.contender).shown
+        values = (f"{f.ap50:.3f}{interval}", f"{f.ap50_95:.3f}", str(f.frames), str(f.labels))
+        table.add_row(*map(escape, (shown, data_shown(run, f.data), *values)))
+    return table
+
+
+def show_comparison(comparison: Comparison) -> None:
+    """Ratios of B to A."""
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("contender", "measured", "A fps", "B fps", "B ÷ A [95 %]", "B is"):
+        table.add_column(name, overflow="fold")
+    for row in comparison.rows:
+        way = "inference alone" if row.kind == "alone" else f"whole loop, {row.clip}"
+        colour = _COLOURS.get(row.verdict, "yellow")
+        cells = (row.contender, way, fps_text(row.fps_a), fps_text(row.fps_b), ratio_text(row.ratio))
+        table.add_row(*map(escape, cells), f"[{colour}]{row.verdict}[/]")
+    console.print(table)
+    for difference in comparison.differences:
+        mark = f"allowed, {difference.condition}" if difference.condition else "differs"
+        console.print(f"[yellow]![/] {mark}: {escape(difference.text)}")
+
+
+def show_tuning(tuning: Tuning) -> None:
+    """Every setting that was tried, the best first, and the command line for it."""
+    console = Console(highlight=False)
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for name in ("setting", "AP50", "p95 ms [95 %]", "fps [95 %]", f"{tuning.budget_ms:g} ms"):
+        table.add_column(name, overflow="fold")
+    for t in tuning.tried:
+        accuracy = "–" if t.ap50 is None else f"{t.ap50:.3f}"
+        colour = {"holds": "green", "misses": "red"}.get(t.verdict, "yellow")
+        cells = (t.contender, accuracy, ms_text(t.p95_ms), fps_text(t.fps))
+        table.add_row(*map(escape, cells), f"[{colour}]{t.verdict}[/]")
+    console.print(table)
+    for note in tuning.notes:
+        console.print(f"[yellow]![/] {escape(note)}")
+    if tuning.best is None:
+        console.print(f"[bold red]No setting holds {tuning.budget_ms:g} ms at p95 here.[/]")
+    else:
+        console.print(f"[bold]{escape(tuning.best.command)}[/]")

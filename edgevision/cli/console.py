@@ -1,0 +1,97 @@
+"""Running the loop from the command line: signals, limits, and the summary at the end."""
+
+from __future__ import annotations
+
+import logging
+import math
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.table import Table
+
+from edgevision.deployment.app import App
+from edgevision.interfaces import Controls
+from edgevision.pipeline.metrics import Percentiles, Summary
+
+SWITCH_S = 0.0005
+"""Python hands its lock on after 5 ms by default: as long as a whole inference."""
+
+
+def announce(text: str) -> None:
+    """One line for the person at the terminal, on stderr: stdout belongs to JSON lines."""
+    sys.stderr.write(f"edgevision: {text}\n")
+    sys.stderr.flush()
+
+
+def configure_logging(verbose: bool) -> None:
+    """Warnings (with ``verbose`` everything of ours) as single lines on stderr."""
+    logging.basicConfig(format="edgevision: %(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    if verbose:
+        logging.getLogger("edgevision").setLevel(logging.DEBUG)
+
+
+def run_loop(app: App, frames: int | None, duration_s: float | None) -> None:
+    """Run until the source ends, a limit is reached, or a person or a signal says stop; then say how it went."""
+    began: float | None = None
+    count = 0
+    switch = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        with _signals(app.controls):
+            for _ in app.results():
+                count += 1
+                began = began or time.monotonic()
+                if count == frames or (duration_s is not None and time.monotonic() - began >= duration_s):
+                    break
+    finally:
+        sys.setswitchinterval(switch)
+        if count:
+            show_summary(app.summary())
+        else:
+            announce("no frame was shown")
+
+
+@contextmanager
+def _signals(controls: Controls) -> Iterator[None]:
+    """SIGINT and SIGTERM end the loop in order; a second SIGINT at once."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        if controls.quitting and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        controls.quit()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def show_summary(summary: Summary) -> None:
+    """The run in figures, as a table on stderr."""
+    table = Table(title=None, box=None, pad_edge=False, header_style="bold")
+    table.add_column("ms")
+    for name in ("p50", "p95", "p99"):
+        table.add_column(name, justify="right")
+    for stage, percentiles in summary.stages.items():
+        table.add_row(stage, *_cells(percentiles))
+    table.add_row("age at publish", *_cells(summary.age), style="bold")
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    fps = "–" if math.isnan(summary.fps) else f"{summary.fps:.1f}"
+    cpu = "–" if math.isnan(summary.cpu_percent) else f"{summary.cpu_percent:.0f} % of one core"
+    frames = f"{summary.frames} frames" + (f" ({summary.predicted} of them predicted)" if summary.predicted else "")
+    console.print(
+        f"{frames}, {fps} fps (unique frames through the whole loop), {summary.dropped} dropped, "
+        f"CPU {cpu}, peak RSS {summary.peak_rss_mib:.0f} MiB"
+    )
+    console.print(table)
+
+
+def _cells(percentiles: Percentiles) -> list[str]:
+    return [f"{value:.2f}" for value in (percentiles.p50, percentiles.p95, percentiles.p99)]

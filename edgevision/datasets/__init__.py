@@ -1,0 +1,1 @@
+"""Labelled images on disk: read, written, split and reviewed in one place."""

@@ -1,0 +1,174 @@
+"""What is known of one picture of a data folder, and its COCO form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.capture.images import read_image
+
+_SPLIT_WORDS = {
+    "train": "train",
+    "training": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """A picture on disk and what is said of it."""
+
+    path: Path
+    labels: PictureLabels
+    pixels: NDArray[np.uint8] | None = None
+    """(H, W, 3) BGR where it is decoded already."""
+
+    def read(self) -> NDArray[np.uint8]:
+        """(H, W, 3) uint8 BGR. Raises `SourceBroken`."""
+        return read_image(self.path) if self.pixels is None else self.pixels
+
+
+@dataclass(frozen=True, slots=True)
+class LabelledData:
+    """Pictures with labels, from whatever layout. Those that cannot be read are there with ``status`` failed."""
+
+    place: str
+    classes: tuple[str, ...]
+    pictures: tuple[Picture, ...]
+    layout: str = ""
+    empty_labels: int = 0
+    """Label files with nothing in them: the picture is taken to show none of the classes."""
+
+    @property
+    def name(self) -> str:
+        """The place as a card may say it: without what only this machine's folders are called."""
+        return short_name(self.place)
+
+    def of_split(self, split: str) -> LabelledData:
+        """Only that part."""
+        return replace(self, pictures=tuple(p for p in self.pictures if p.labels.split == split))
+
+    @property
+    def splits(self) -> set[str]:
+        return {p.labels.split for p in self.pictures}
+
+    @property
+    def usable(self) -> tuple[Picture, ...]:
+        """Those with labels: neither failed nor still without."""
+        return tuple(p for p in self.pictures if p.labels.status not in ("failed", "new"))
+
+
+def people_labelled(pictures: Iterable[Picture]) -> bool:
+    """Whether people drew or looked at all labels; else a figure of accuracy is in part agreement with a teacher."""
+    return all(p.labels.status == "done" or all(b.by == "person" for b in p.labels.boxes) for p in pictures)
+
+
+def short_name(place: str) -> str:
+    """The last two names of a path: ``data/person``."""
+    return "/".join(Path(place).parts[-2:]) if place.startswith(("/", ".", "~")) or ":" in place[:3] else place
+
+
+def _within(file: str) -> str:
+    """A picture's path in the folder of its part: ``train/a.png`` of another tool is ``a.png`` there."""
+    first, slash, rest = file.partition("/")
+    return rest if slash and first in _SPLIT_WORDS else file
+
+
+STATUSES = ("new", "labelled", "failed", "review", "done")
+"""``new``: not labelled yet. ``review``: labelled, with doubts a person should look at. ``done``: a person has."""
+SPLITS = ("train", "val", "test")
+_BOX_FIELDS = ("boxes", "faint", "rejected")
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """One labelled object."""
+
+    class_id: int
+    corners: tuple[float, float, float, float]
+    """x1, y1, x2, y2 in pixels of the picture."""
+    score: float = 1.0
+    weight: float = 1.0
+    """How much it teaches: 1 as a person's label does, 0 a region that teaches neither object nor background."""
+    by: str = "person"
+    """``person``, or the teachers that saw it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PictureLabels:
+    """One picture of a data folder."""
+
+    file: str
+    """Path under the folder's pictures, with forward slashes."""
+    width_px: int = 0
+    height_px: int = 0
+    status: str = "new"
+    boxes: tuple[Box, ...] = ()
+    faint: tuple[Box, ...] = ()
+    """What the teacher saw under the threshold of doubt: no label, but soft targets are made of it."""
+    rejected: tuple[Box, ...] = ()
+    """What the teacher saw and a person said is no object: it teaches nothing, and may be brought back."""
+    teacher: str = ""
+    doubts: tuple[str, ...] = ()
+    """Why a person should look."""
+    split: str = ""
+    group: int = -1
+    """Pictures that look alike share one; -1 where that was not asked."""
+    error: str = ""
+
+    def rows(self, least_score: float | None = None) -> NDArray[np.float32]:
+        """Labels (M, 6) as training takes them: class, x1, y1, x2, y2 px, weight. ``least_score`` adds faint ones.
+
+        With ``least_score`` a teacher's box weighs what it scored, from there on (soft targets).
+        """
+        boxes = self.boxes
+        if least_score is not None:
+            # Where a person has looked, what the teacher only suspected is background.
+            faint = self.faint if self.status != "done" else ()
+            soft = [replace(b, weight=b.score) for b in (*boxes, *faint) if b.by != "person"]
+            boxes = (*(b for b in boxes if b.by == "person"), *(b for b in soft if b.score >= least_score))
+        return np.array([[b.class_id, *b.corners, b.weight] for b in boxes], np.float32).reshape(-1, 6)
+
+
+def box_values(box: Box) -> list[Any]:
+    """[class, x1, y1, x2, y2, score, weight, by]"""
+    return [box.class_id, *(round(v, 2) for v in box.corners), round(box.score, 4), round(box.weight, 4), box.by]
+
+
+def box_from(values: list[Any]) -> Box:
+    class_id, x1, y1, x2, y2, score, weight, by = values
+    return Box(int(class_id), (x1, y1, x2, y2), score, weight, by)
+
+
+def journal_values(labels: PictureLabels) -> dict[str, Any]:
+    values: dict[str, Any] = {name: getattr(labels, name) for name in PictureLabels.__slots__}
+    return values | {name: [box_values(b) for b in getattr(labels, name)] for name in _BOX_FIELDS}
+
+
+def from_journal_values(values: dict[str, Any]) -> PictureLabels:
+    boxes = {name: tuple(box_from(v) for v in values.get(name, ())) for name in _BOX_FIELDS}
+    return PictureLabels(**values | boxes | {"doubts": tuple(values["doubts"])})
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreThresholds:
+    """How a teacher's scores are read."""
+
+    sure: float = 0.45
+    """From here on a box is an object."""
+    doubt: float = 0.25
+    """From here to ``sure`` it is left out of the lesson."""
+    full: float = 0.65
+    """From here on it teaches as much as a person's label; under it, in proportion."""
+
+    def weight(self, score: float) -> float:
+        """How much a box of this score teaches, 0-1."""
+        return min(score / self.full, 1.0) if score >= self.sure else 0.0

@@ -1,0 +1,112 @@
+"""What a swap did, check by check."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from typing import Any
+
+from edgevision.evaluation.agreement import ClassDifference
+
+_MEASURED = ("latency", "shadow", "accuracy", "watch")
+"""Checks whose figure means something only beside its limit."""
+
+
+class Verdict(StrEnum):
+    ACCEPTED = "accepted"
+    """The new model serves, and was watched."""
+    REFUSED = "refused"
+    """A check failed before the exchange; the old model served all along."""
+    REVERTED = "reverted"
+    """It served, a check of the watch failed, and the old model serves again."""
+    PASSED = "passed"
+    """A dry run: every check passed, and nothing was exchanged."""
+    WENT_BACK = "went back"
+    """A person asked for the model before: it serves again, unchecked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One gate."""
+
+    name: str
+    """``manifest``, ``hash``, ``probe``, ``load``, ``warm-up``, ``golden``, ``latency``, ``shadow``, ``accuracy``,
+    ``exchange`` or ``watch``; ``frames`` where none came to check on, ``person`` where a person said stop."""
+    passed: bool
+    figure: str
+    """What was measured, with its unit."""
+    limit: str
+    """What was asked for."""
+    forced: bool = False
+    """It failed, and the user had said to go on."""
+    took_ms: float = 0.0
+    classes: tuple[ClassDifference, ...] = ()
+    """Where two models were compared: class by class."""
+
+    @property
+    def word(self) -> str:
+        return "passed" if self.passed else "failed, forced" if self.forced else "failed"
+
+
+@dataclass(frozen=True, slots=True)
+class SwapReport:
+    """From one model to another: what was checked, and which serves now."""
+
+    old: str
+    new: str
+    verdict: Verdict
+    checks: tuple[Check, ...]
+    first_frame: int | None = None
+    """Index of the first frame that the new model served; None where it never did."""
+    load_ms: float = 0.0
+    """Loading, beside the serving loop."""
+    number: int = 0
+    """Counts the swaps of one running app, from 1."""
+    began_unix_s: float = 0.0
+
+    @property
+    def failed(self) -> Check | None:
+        """The check that decided against the new model."""
+        return next((c for c in self.checks if not c.passed and not c.forced), None)
+
+    @property
+    def serves(self) -> str:
+        """Name of the model that serves after it."""
+        return self.new if self.verdict in (Verdict.ACCEPTED, Verdict.WENT_BACK) else self.old
+
+    def sentence(self) -> str:
+        """The outcome in one line."""
+        failed = self.failed
+        if self.verdict is Verdict.WENT_BACK:
+            return f"went back to {self.new} from {self.old}, as asked: serves since frame {self.first_frame}"
+        if failed is None:
+            end = "every check passed" if self.verdict is Verdict.PASSED else f"serves since frame {self.first_frame}"
+            return f"{self.new} in place of {self.old}: {self.verdict}, {end}"
+        expected = f", expected {failed.limit}" if failed.name in _MEASURED else ""
+        return (
+            f"{self.new} in place of {self.old}: {self.verdict} by {failed.name}: {failed.figure}{expected}; "
+            f"{self.old} serves"
+        )
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self) | {"verdict": self.verdict.value, "serves": self.serves, "sentence": self.sentence()}
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """A swap, as far as it has come."""
+
+    number: int
+    old: str
+    new: str
+    """As it was asked for, until its manifest has been read."""
+    doing: str
+    """The check under way; empty at the end."""
+    checks: tuple[Check, ...]
+    report: SwapReport | None = None
+    """Once it is decided."""
+
+    def as_json(self) -> dict[str, Any]:
+        values = asdict(self)
+        values["report"] = self.report.as_json() if self.report is not None else None
+        return values

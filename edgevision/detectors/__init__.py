@@ -1,0 +1,1 @@
+"""A picture in, boxes out: manifests, preprocessing, inference sessions, decoders and the registry of models."""

@@ -1,0 +1,116 @@
+"""The one door to onnxruntime: loading a graph, running it, and its errors in our words."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, cast
+
+from numpy.typing import NDArray
+
+from edgevision.concurrency import usable_cores
+from edgevision.errors import ModelFailed, ModelInvalid
+
+_ELEMENT = {
+    "tensor(float)": "float32",
+    "tensor(float16)": "float16",
+    "tensor(uint8)": "uint8",
+    "tensor(int64)": "int64",
+    "tensor(int32)": "int32",
+    "tensor(double)": "float64",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """An input or output of a graph; None stands for a dimension decided at run time."""
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.dtype} {'×'.join('?' if d is None else str(d) for d in self.shape)}"
+
+
+def default_threads() -> int:
+    """Threads for one inference: all cores but one, which capture and drawing need; at most 4.
+
+    More than 4 threads gain little on networks this small and take the machine from everything else.
+    """
+    return max(1, min(4, usable_cores() - 1))
+
+
+def available_providers() -> tuple[str, ...]:
+    """What this build of onnxruntime could run on; `Session.provider` is what it does run on."""
+    return tuple(silent_onnxruntime().get_available_providers())
+
+
+def silent_onnxruntime() -> ModuleType:
+    """onnxruntime, imported with its telemetry off unless the environment says otherwise.
+
+    Microsoft's builds from 1.32 on keep a device id and report every session to their maker by default. It is read
+    once, when the library is loaded, so no call later on turns it off.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
+class Session:
+    """A loaded graph in ``lanes`` independent copies of ``threads`` threads each.
+
+    `run` may be called from several threads at once, for different lanes.
+    """
+
+    def __init__(self, model: bytes, where: str, threads: int = 1, lanes: int = 1) -> None:
+        """Load a graph from its bytes; ``where`` names it in errors. Raises `ModelInvalid`."""
+        ort = silent_onnxruntime()
+        if len(model) == 0:
+            raise ModelInvalid(f"{where}: expected an ONNX model, got an empty file")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4
+        # Spinning workers eat the cores that capture and drawing need: with a 30 fps camera beside it, two
+        # spinning threads on two cores took 38 ms an inference, two that sleep 21 ms.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self.where, self.threads, self.lanes = where, threads, lanes
+        try:
+            self._sessions = [
+                ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]) for _ in range(lanes)
+            ]
+        except Exception as exc:  # onnxruntime raises its own classes, RuntimeError and ValueError alike
+            raise ModelInvalid(
+                f"{where}: expected an ONNX model that onnxruntime can load, got: {_brief(exc)}"
+            ) from exc
+        first = self._sessions[0]
+        self.provider: str = first.get_providers()[0]
+        self.inputs = tuple(_info(i) for i in first.get_inputs())
+        self.outputs = tuple(_info(o) for o in first.get_outputs())
+        self.metadata: Mapping[str, str] = dict(first.get_modelmeta().custom_metadata_map)
+
+    def run(self, tensor: NDArray[Any], lane: int = 0, input_name: str | None = None) -> list[NDArray[Any]]:
+        """All outputs for one input tensor, as fresh arrays. Raises `ModelFailed`."""
+        name = input_name or self.inputs[0].name
+        try:
+            outputs = cast(list[NDArray[Any]], self._sessions[lane].run(None, {name: tensor}))
+        except Exception as exc:
+            raise ModelFailed(f"{self.where}: failed on an input of shape {tensor.shape}: {_brief(exc)}") from exc
+        return outputs
+
+
+def _info(value: Any) -> TensorInfo:
+    shape = tuple(d if isinstance(d, int) and d > 0 else None for d in value.shape)
+    return TensorInfo(value.name, shape, _ELEMENT.get(value.type, value.type))
+
+
+def _brief(exc: BaseException) -> str:
+    """The telling part of onnxruntime's message, on one line."""
+    text = " ".join(str(exc).split())
+    if "] : " in text:
+        text = text.split("] : ", 1)[1]
+    return text if len(text) <= 200 else text[:197] + "..."

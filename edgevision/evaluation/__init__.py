@@ -1,0 +1,1 @@
+"""How good a detector is: average precision, agreement between models, plots and contact sheets."""

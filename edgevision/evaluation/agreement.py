@@ -1,0 +1,92 @@
+"""How far two detectors say the same of the same frames, class by class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from edgevision.evaluation.score import match
+from edgevision.types import Detections
+
+SAME_IOU = 0.5
+SURE_MARGIN = 0.1
+"""Boxes this far over the serving model's own threshold are sure enough to be missed."""
+_TOLD = 4
+"""Classes told one by one in a sentence; a model of eighty would fill a page."""
+
+
+@dataclass(slots=True)
+class ClassCount:
+    """Boxes of one class over all frames seen."""
+
+    old: int = 0
+    found_again: int = 0
+    new: int = 0
+
+
+@dataclass(slots=True)
+class Agreement:
+    """Counts over frames. Only classes that both know, by name, are compared."""
+
+    old_classes: tuple[str, ...]
+    new_classes: tuple[str, ...]
+    frames: int = 0
+    counts: dict[str, ClassCount] = field(default_factory=dict)
+
+    @property
+    def shared(self) -> tuple[str, ...]:
+        return tuple(c for c in self.old_classes if c in self.new_classes)
+
+    def add(self, old: Detections, new: Detections, sure_score: float) -> None:
+        """One frame: what each found in it."""
+        self.frames += 1
+        for name in self._present(old, new):
+            mine = old.select((old.class_ids == self.old_classes.index(name)) & (old.scores >= sure_score))
+            theirs = new.select(new.class_ids == self.new_classes.index(name))
+            count = self.counts.setdefault(name, ClassCount())
+            count.old += len(mine)
+            count.new += len(theirs)
+            count.found_again += int(match(theirs.boxes, theirs.scores, mine.boxes, SAME_IOU).sum())
+
+    def _present(self, old: Detections, new: Detections) -> list[str]:
+        """Classes that both know and one has found here."""
+        found = {self.old_classes[k] for k in old.class_ids.tolist() if 0 <= k < len(self.old_classes)}
+        found |= {self.new_classes[k] for k in new.class_ids.tolist() if 0 <= k < len(self.new_classes)}
+        return sorted(found.intersection(self.old_classes, self.new_classes))
+
+    @property
+    def old_boxes(self) -> int:
+        return sum(c.old for c in self.counts.values())
+
+    @property
+    def new_boxes(self) -> int:
+        return sum(c.new for c in self.counts.values())
+
+    @property
+    def found_again(self) -> float:
+        """Share of the old model's sure boxes that the new one finds too, 0-1; 1 where there were none."""
+        return sum(c.found_again for c in self.counts.values()) / self.old_boxes if self.old_boxes else 1.0
+
+    def differences(self) -> tuple[ClassDifference, ...]:
+        """Class by class, the commonest first."""
+        rows = [ClassDifference(name, c.old, c.found_again, c.new) for name, c in self.counts.items()]
+        return tuple(sorted(rows, key=lambda r: (-r.old_boxes - r.new_boxes, r.name)))
+
+    def __str__(self) -> str:
+        rows = self.differences()
+        parts = [f"{r.name} {r.found_again}/{r.old_boxes} found again, {r.new_boxes} in all" for r in rows[:_TOLD]]
+        if len(rows) > _TOLD:
+            parts.append(f"{len(rows) - _TOLD} classes more")
+        return f"{self.frames} frames: {'; '.join(parts) or 'nothing found'}"
+
+
+@dataclass(frozen=True, slots=True)
+class ClassDifference:
+    """What two models made of one class on the same frames."""
+
+    name: str
+    old_boxes: int
+    """Of the old model, sure ones."""
+    found_again: int
+    """Of those, how many the new one has too, IoU at least 0.5."""
+    new_boxes: int
+    """Of the new model, all that it shows."""

@@ -1,0 +1,1 @@
+"""The loop: capture, inference workers, tracking, rendering and sinks, with its metrics."""

@@ -1,0 +1,267 @@
+"""``distill export``: a trained student as a model of the store: graph, manifest, golden checks, card with pictures.
+
+The float graph and the int8 one are measured on the same pictures in turns; an int8 that loses too much is not shipped.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import platform
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.capture.scene import scene_picture
+from edgevision.datasets.annotations import LabelledData
+from edgevision.deployment.golden import record_golden
+from edgevision.deployment.model_folder import put_folder
+from edgevision.detectors.manifest import Accuracy, Golden, Latency, Manifest, manifest_from, manifest_text
+from edgevision.detectors.onnx_detector import OnnxDetector
+from edgevision.detectors.onnx_session import Session
+from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.evaluation.contact_sheet import best, precision_recall, sheet, worst
+from edgevision.evaluation.evaluate import LEAST_SCORE, Evaluation, evaluate
+from edgevision.evaluation.plots import write_picture
+from edgevision.training.export.model_card import ModelCardFields, card
+
+MOST_LOSS = 0.015
+"""AP50 that int8 may cost."""
+_SCENES = ((1, 40), (4, 200), (7, 90), (11, 310))
+"""Seed and frame of the built-in scene's pictures that golden checks are looked for in."""
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Shipped:
+    """What was written."""
+
+    folder: Path
+    manifest: Manifest
+    evaluation: Evaluation | None
+    float_ms: float
+    ms: float
+    notes: list[str] = field(default_factory=list)
+
+
+def manifest_for(wish: ModelCardFields, classes: Sequence[str], side_px: int, order: str = "bgr") -> Manifest:
+    """How a graph of ours with its front inside is fed and read."""
+    return manifest_from(
+        {
+            "name": wish.name,
+            "version": wish.version,
+            "family": "ultralytics",
+            "classes": list(classes),
+            "licence": wish.licence,
+            "input": {
+                "name": "images",
+                "width_px": side_px,
+                "height_px": side_px,
+                "layout": "nhwc",
+                "dtype": "uint8",
+                "channel_order": order,
+            },
+            "thresholds": {"score": wish.score, "iou": 0.6},
+            "origin": {"teacher": wish.teacher, "recipe": wish.recipe, "data": list(wish.data)},
+        },
+        "export",
+    )
+
+
+def ship(
+    graphs: Sequence[tuple[str, bytes]],
+    manifest: Manifest,
+    target: Path,
+    wish: ModelCardFields,
+    data: LabelledData | None,
+    say: Say = lambda text: None,
+) -> Shipped:
+    """Measure graphs on ``data``, and write the last one's folder to ``target``.
+
+    ``graphs`` are (kind, bytes), the float one first. Raises `EdgeVisionError` where int8 loses more than `MOST_LOSS`
+    and the wish does not allow it, `UsageError` where the target is taken.
+    """
+    if target.exists() and not wish.replace:
+        raise UsageError(f"{target}: exists already; name another, or --replace it")
+    detectors = [_detector(manifest, kind, graph) for kind, graph in graphs]
+    took = median_ms(detectors)
+    notes: list[str] = []
+    evaluation = None
+    if data is not None:
+        say(f"measuring {' and '.join(kind for kind, _ in graphs)} on {len(data.usable)} pictures")
+        evaluation = evaluate(detectors, data)
+        if len(graphs) > 1:
+            notes.append(_compared(evaluation, graphs, took, wish))
+            say(notes[-1])
+            if took[-1] > took[0]:
+                say("int8 is slower than float on this machine: leave --int8 out, or measure on the one it is for")
+    detector, graph = detectors[-1], graphs[-1][1]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".shipping-", dir=target.parent) as scratch:
+        folder = Path(scratch) / target.name
+        folder.mkdir()
+        (folder / manifest.file).write_bytes(graph)
+        measured = manifest.model_copy(
+            update={
+                "sha256": hashlib.sha256(graph).hexdigest(),
+                "golden": _golden(detector, folder, wish, evaluation),
+                "latency": (Latency(machine=machine_in_words(), threads=1, median_ms=round(took[-1], 2)),),
+                "accuracy": _accuracy(evaluation, len(graphs) - 1),
+            }
+        )
+        shown = _pictures(folder, evaluation, len(graphs) - 1, detector, wish)
+        (folder / "model.toml").write_text(manifest_text(measured), encoding="utf-8")
+        text = card(measured, wish, evaluation, [k for k, _ in graphs], took, len(graph), shown, date.today())
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        put_folder(folder, target, Path(scratch))
+    return Shipped(target, measured, evaluation, took[0], took[-1], notes)
+
+
+def median_ms(detectors: Sequence[OnnxDetector], rounds: int = 60) -> list[float]:
+    """Median ms of one inference of each, one thread, the tensor ready; in turns, so that all had the same minutes."""
+    pixels, _ = scene_picture(3, 60, (640, 360))
+    prepared = [d.prepare(pixels) for d in detectors]
+    took: list[list[float]] = [[] for _ in detectors]
+    for _ in range(rounds):
+        for detector, tensor, mine in zip(detectors, prepared, took, strict=True):
+            began = time.perf_counter()
+            detector.session.run(tensor.tensor, 0, detector.manifest.input.name or None)
+            mine.append((time.perf_counter() - began) * 1e3)
+    return [statistics.median(mine) for mine in took]
+
+
+def machine_in_words() -> str:
+    """The processor as far as it decides int8's speed."""
+    kind = platform.machine() or "unknown"
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return f"{kind}, {platform.system()}"
+    words = next((line.split(":", 1)[1].split() for line in text.splitlines() if line[:5] in ("flags", "Featu")), [])
+    flags = [(f, w) for f, w in (("avx512_vnni", "AVX-512 VNNI"), ("avx_vnni", "AVX VNNI"), ("asimddp", "dot product"))]
+    told = next((w for f, w in flags if f in words), "AVX2" if "avx2" in words else "")
+    return f"{kind.replace('_', '-')}{f' with {told}' if told else ''}"
+
+
+def _detector(manifest: Manifest, kind: str, graph: bytes) -> OnnxDetector:
+    named = manifest.model_copy(update={"version": f"{manifest.version} ({kind})"})
+    detector = OnnxDetector(named, Session(graph, f"{manifest.name} ({kind})", 1), min_score=LEAST_SCORE)
+    detector.warm_up()
+    return detector
+
+
+def _compared(
+    evaluation: Evaluation, graphs: Sequence[tuple[str, bytes]], took: list[float], wish: ModelCardFields
+) -> str:
+    before, after = evaluation.models[0], evaluation.models[-1]
+    loss = before.ap50.value - after.ap50.value
+    text = (
+        f"AP50 {before.ap50.value:.3f} {graphs[0][0]}, {after.ap50.value:.3f} {graphs[-1][0]} "
+        f"({-loss * 100:+.2f} points) on {evaluation.pictures} pictures; "
+        f"{took[0]:.1f} ms and {took[-1]:.1f} ms, one thread"
+    )
+    if loss > MOST_LOSS and not math.isnan(loss) and not wish.allow_loss:
+        raise EdgeVisionError(
+            f"not shipped: {text}; more than {MOST_LOSS * 100:g} points are lost: train it longer, calibrate on "
+            "pictures like those it will see, leave int8 out, or take the loss with --allow-loss"
+        )
+    return text
+
+
+def _accuracy(evaluation: Evaluation | None, which: int) -> tuple[Accuracy, ...]:
+    if evaluation is None:
+        return ()
+    model = evaluation.models[which]
+    by = "" if evaluation.by_people else ", labelled by the teacher"
+    where = f"{evaluation.data}, {evaluation.pictures} images{by}"
+    rows = [
+        Accuracy(data=where, value=_share(model.ap50.value), low=_share(model.ap50.low), high=_share(model.ap50.high))
+    ]
+    if len(model.by_class) > 1:
+        rows += [
+            Accuracy(data=f"{where}: {name}", value=_share(i.value), low=_share(i.low), high=_share(i.high))
+            for name, i in model.by_class.items()
+        ]
+    rows.append(Accuracy(data=where, metric="AP50-95", value=_share(model.ap50_95)))
+    return tuple(rows)
+
+
+def _share(value: float) -> float:
+    return round(min(max(value, 0.0), 1.0), 3)
+
+
+def _golden(
+    detector: OnnxDetector, folder: Path, wish: ModelCardFields, evaluation: Evaluation | None
+) -> tuple[Golden, ...]:
+    """Two pictures of the built-in scene; where the model sees nothing there, one of its best of the data too."""
+    detector.min_score = wish.score
+    candidates = [_as_kept(scene_picture(seed, frame, (640, 360), people=4)[0]) for seed, frame in _SCENES]
+    seen = [record_golden(detector, p, f"golden-{k}.jpg") for k, (p, _) in enumerate(candidates, 1)]
+    order = sorted(range(len(seen)), key=lambda k: -sum(b.score for b in seen[k].boxes))[:2]
+    chosen = [(seen[k], candidates[k]) for k in order]
+    if not any(g.boxes for g, _ in chosen):
+        chosen = chosen[:1]
+        shown = best(evaluation.models[-1], 1) if evaluation is not None and wish.pictures == "data" else []
+        for outcome in shown:
+            kept = _as_kept(outcome.picture.read())
+            chosen.append((record_golden(detector, kept[0], "golden-data.jpg"), kept))
+    for golden, (_, encoded) in chosen:
+        (folder / golden.picture).write_bytes(encoded)
+    detector.min_score = LEAST_SCORE
+    return tuple(golden for golden, _ in chosen)
+
+
+def _as_kept(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bytes]:
+    """A picture as it is read back from its JPEG, and the JPEG: a sixth of a PNG of the scene."""
+    data = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, 92])[1]
+    return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), np.uint8), data.tobytes()
+
+
+def _pictures(
+    folder: Path, evaluation: Evaluation | None, which: int, detector: OnnxDetector, wish: ModelCardFields
+) -> list[tuple[str, str]]:
+    """Pictures for the card: (file, what it shows)."""
+    shown: list[tuple[str, str]] = []
+    if evaluation is not None:
+        write_picture(folder / "precision-recall.png", precision_recall([evaluation.models[which]]))
+        shown.append(("precision-recall.png", "precision over recall at IoU 0.5"))
+    if wish.pictures == "data" and evaluation is not None:
+        model = evaluation.models[which]
+        for name, outcomes, what in (
+            ("hits.jpg", best(model, 8), "pictures where all was found"),
+            ("misses.jpg", worst(model, 8), "pictures with most misses and false boxes"),
+        ):
+            if outcomes:
+                write_picture(folder / name, sheet(outcomes, evaluation.classes))
+                shown.append((name, what))
+    if wish.pictures == "scene":
+        write_picture(folder / "scene.jpg", _scene_sheet(detector, wish))
+        shown.append(("scene.jpg", "on the built-in scene; pictures of the data may not be republished"))
+    return shown
+
+
+def _scene_sheet(detector: OnnxDetector, wish: ModelCardFields) -> NDArray[np.uint8]:
+    """Hits and misses on pictures that are ours to show. They know the truth of people only: what a model finds of
+    other classes is shown and not judged."""
+    from edgevision.datasets.annotations import Box, Picture, PictureLabels
+    from edgevision.evaluation.evaluate import outcome_of
+
+    number = detector.classes.index("person") if "person" in detector.classes else None
+    outcomes = []
+    for seed in range(21, 29):
+        pixels, truth = scene_picture(seed, 60 + 37 * seed, (640, 360), people=5)
+        corners = truth.boxes.tolist() if number is not None else []
+        boxes = tuple(Box(number or 0, (b[0], b[1], b[2], b[3])) for b in corners)
+        labels = PictureLabels(f"scene {seed}", 640, 360, "done", boxes)
+        outcome = outcome_of(Picture(Path(), labels, pixels), detector.detect(pixels), wish.score)
+        unknown = np.array([k != number for k in outcome.found.class_ids.tolist()], bool)
+        outcomes.append(replace(outcome, ignored=outcome.ignored | unknown))
+    return sheet(outcomes, detector.classes)

@@ -1,0 +1,1 @@
+"""Frames are selected and labelled by one or several teachers, in this process or on Ray."""

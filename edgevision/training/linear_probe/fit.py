@@ -1,0 +1,196 @@
+"""``distill head``: a logistic regression on frozen features of a handful of examples, checked, in one ONNX."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgevision.deployment.model_folder import put_folder
+from edgevision.detectors.manifest import Accuracy, Manifest, manifest_from, manifest_text
+from edgevision.detectors.onnx_detector import OnnxDetector
+from edgevision.detectors.onnx_session import Session
+from edgevision.detectors.preprocess import Preprocessor
+from edgevision.errors import MissingExtra, UsageError
+from edgevision.training.linear_probe.examples import Examples
+from edgevision.training.linear_probe.graph import INPUT
+
+FOLDS = 5
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class LightHead:
+    """What was fitted, and how well it did on examples it had not seen."""
+
+    manifest: Manifest
+    graph: bytes
+    accuracy: float
+    low: float
+    """95 % Wilson interval over examples."""
+    high: float
+    by_kind: dict[str, tuple[int, int]]
+    """Right and all, of each kind."""
+    wrong: list[str] = field(default_factory=list)
+    """Files that were taken for another kind."""
+
+
+def fit(
+    features: str,
+    weights: str | None,
+    examples: Examples,
+    name: str,
+    *,
+    version: str = "1",
+    threads: int | None = None,
+    say: Say = lambda text: None,
+) -> LightHead:
+    """Fit on ``features`` (a feature model of `edgevision.detectors.foundation`) and join all in one graph.
+
+    The features are worked out by the graph that ships, so nothing is fed differently later. Raises `MissingExtra`,
+    `UsageError` for a model that gives no features, and what `load_foundation` raises.
+    """
+    try:
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+    except ImportError as exc:
+        raise MissingExtra("scikit-learn", "train", "`distill head`") from exc
+    from edgevision.detectors.foundation import foundation_kind, load_foundation
+    from edgevision.detectors.foundation.embedding import FeatureDetector
+    from edgevision.training.linear_probe.graph import export_features, join_head
+
+    if foundation_kind(features) not in ("features", "presence"):
+        raise UsageError(f"features: expected dinov2, dinov3 or clip, got {features}, which gives no features")
+    with (
+        load_foundation(features, weights=weights, threads=threads) as source,
+        tempfile.TemporaryDirectory() as scratch,
+    ):
+        assert isinstance(source, FeatureDetector)
+        say(f"exporting {source.name} ({source.mode})")
+        path = Path(scratch) / "features.onnx"
+        side = export_features(source, path)
+        graph, origin, random = path.read_bytes(), source.name, source.random_weights
+    say(f"features of {len(examples.pictures)} examples")
+    session = Session(graph, origin, threads or 1)
+    preprocessor = Preprocessor(manifest_for(name, version, examples.kinds, side, origin).input)
+    vectors = np.concatenate([session.run(preprocessor.prepare(p).tensor, 0, INPUT)[0] for p in examples.pictures])
+    kinds = np.array(examples.kind_ids)
+    # Unit vectors are short: scikit-learn's default of C = 1 leaves a head that says 0.5 to everything.
+    head = LogisticRegression(C=100.0, max_iter=2000, class_weight="balanced")
+    splits = min(
+        FOLDS, min(len({g for g, k in zip(examples.groups, kinds, strict=True) if k == c}) for c in set(kinds))
+    )
+    if splits < 2:
+        raise UsageError("expected the examples of each kind to come from two pictures at least: add another picture")
+    folds = StratifiedGroupKFold(splits, shuffle=True, random_state=0)
+    checked = cross_val_predict(head, vectors, kinds, groups=examples.groups, cv=folds)
+    head.fit(vectors, kinds)
+    rows, bias = _softmax_form(head.coef_, head.intercept_)
+    metadata = {"names": str(dict(enumerate(examples.kinds))), "task": "classify", "features": origin}
+    joined = join_head(graph, rows, bias, metadata)
+    right = int((checked == kinds).sum())
+    low, high = wilson(right, len(kinds))
+    accuracy = right / len(kinds)
+    data = f"{splits}-fold cross-validation on {len(kinds)} examples of {len(set(examples.groups))} pictures"
+    manifest = manifest_for(name, version, examples.kinds, side, origin).model_copy(
+        update={"sha256": hashlib.sha256(joined).hexdigest()}
+    )
+    if not random:
+        figure = Accuracy(
+            data=data, metric="accuracy", value=round(accuracy, 3), low=round(low, 3), high=round(high, 3)
+        )
+        manifest = manifest.model_copy(update={"accuracy": (figure,)})
+    by_kind = {
+        kind: (int(((checked == kinds) & (kinds == k)).sum()), int((kinds == k).sum()))
+        for k, kind in enumerate(examples.kinds)
+    }
+    wrong = [g for g, a, b in zip(examples.groups, checked, kinds, strict=True) if a != b]
+    return LightHead(manifest, joined, accuracy, low, high, by_kind, wrong)
+
+
+def manifest_for(name: str, version: str, kinds: tuple[str, ...], side_px: int, origin: str) -> Manifest:
+    """How the joined graph is fed and read. Raises `ModelInvalid` for a name that a folder cannot have."""
+    return manifest_from(
+        {
+            "name": name,
+            "version": version,
+            "family": "classifier",
+            "classes": list(kinds),
+            "licence": "that of the features' weights",
+            "input": {
+                "name": INPUT,
+                "width_px": side_px,
+                "height_px": side_px,
+                "layout": "nhwc",
+                "dtype": "uint8",
+                "channel_order": "bgr",
+                "resize": "stretch",
+            },
+            "thresholds": {"score": 0.0},
+            "origin": {"teacher": origin, "recipe": "edgevision distill head"},
+        },
+        "head",
+    )
+
+
+def ship(head: LightHead, target: Path, replace: bool = False) -> OnnxDetector:
+    """Write the model's folder, checked by loading it. Raises `UsageError` where the place is taken."""
+    if target.exists() and not replace:
+        raise UsageError(f"{target}: exists already; name another, or --replace it")
+    detector = OnnxDetector(head.manifest, Session(head.graph, head.manifest.name, 1))
+    detector.warm_up()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".shipping-", dir=target.parent) as scratch:
+        folder = Path(scratch) / target.name
+        folder.mkdir()
+        (folder / head.manifest.file).write_bytes(head.graph)
+        (folder / "model.toml").write_text(manifest_text(head.manifest), encoding="utf-8")
+        (folder / "README.md").write_text(_card(head), encoding="utf-8")
+        put_folder(folder, target, Path(scratch))
+    return detector
+
+
+def wilson(right: int, count: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson, 1927): sound for a handful, where the usual one is not."""
+    z, share = 1.96, right / count
+    middle = (share + z * z / (2 * count)) / (1 + z * z / count)
+    half = z / (1 + z * z / count) * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def _softmax_form(
+    rows: NDArray[np.float64], bias: NDArray[np.float64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """scikit-learn keeps one row for two kinds; the graph has a row for each."""
+    if len(bias) == 1:
+        rows, bias = np.concatenate([np.zeros_like(rows), rows]), np.concatenate([np.zeros_like(bias), bias])
+    return rows.astype(np.float32), bias.astype(np.float32)
+
+
+def _card(head: LightHead) -> str:
+    manifest = head.manifest
+    lines = [
+        f"# {manifest.name}",
+        "",
+        f"Says which kind a picture or cut-out is: {', '.join(manifest.classes)}. Made by `edgevision distill head`:",
+        f"frozen features of {manifest.origin.teacher} and a logistic regression.",
+        "",
+    ]
+    if manifest.accuracy:
+        figure = manifest.accuracy[0]
+        lines += [f"Accuracy {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), {figure.data}.", ""]
+        lines += ["| kind | right | of |", "|---|---|---|"]
+        lines += [f"| {kind} | {right} | {count} |" for kind, (right, count) in head.by_kind.items()]
+    else:
+        lines += ["The features have random weights: its speed is true, its answers are not."]
+    lines += [
+        "",
+        "The licence of the features' weights is that of their maker; look it up before you publish this file.",
+    ]
+    return "\n".join(lines) + "\n"

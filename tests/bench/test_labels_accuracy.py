@@ -1,0 +1,327 @@
+"""Labelled images as others write them, and accuracy and agreement from them."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from edgevision.bench.accuracy import accuracy, agreement
+from edgevision.bench.clips import BUNDLED, SCENE, TurnSource, check_distinct, describe_clip
+from edgevision.bench.image_sets import Truth, data_set, labelled_set, unlabelled_set
+from edgevision.bench.labels import read_labels
+from edgevision.capture import open_source
+from edgevision.errors import SourceBroken, UsageError
+from edgevision.evaluation.score import Labelled, mean_average_precision
+from edgevision.types import Detections
+from tests.support.models import FakeClock, ListSource, numbered_pictures
+from tests.support.video import film
+
+
+def image(path, width=200, height=100):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))
+
+
+def yolo(folder, rows="0 0.5 0.5 0.2 0.4\n1 0.25 0.5 0.1 0.2\n", names="names: [person, hard hat]\n"):
+    image(folder / "images/a.png")
+    image(folder / "images/b.png")
+    (folder / "labels").mkdir()
+    (folder / "labels/a.txt").write_text(rows)
+    (folder / "labels/b.txt").write_text("")
+    if names:
+        (folder / "data.yaml").write_text(f"train: images\n{names}")
+    return folder
+
+
+# Reading
+
+
+def test_yolo_folders_are_read(tmp_path):
+    names, pairs = read_labels(yolo(tmp_path))
+    assert names == ("person", "hard hat")
+    assert [p.name for p, _ in pairs] == ["a.png", "b.png"]
+    assert pairs[0][1].boxes.tolist() == [[80, 30, 120, 70], [40, 40, 60, 60]]
+    assert pairs[0][1].class_ids.tolist() == [0, 1]
+    assert len(pairs[1][1].boxes) == 0
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        "names: ['person', \"hard hat\"]\n",
+        "names:\n  0: person\n  1: hard hat\nnc: 2\n",
+        "names:\n- person\n- hard hat\n",
+        "nc: 2\nnames: {0: person, 1: hard hat}\n",
+        "names:\n  - person  # people\n  - 'hard hat'\n",
+        "names: [person,\n  hard hat]\n",
+    ],
+)
+def test_names_as_people_write_them(tmp_path, names):
+    assert read_labels(yolo(tmp_path, names=names))[0] == ("person", "hard hat")
+
+
+def test_names_from_classes_txt_beside_images_and_labels_in_one_folder(tmp_path):
+    image(tmp_path / "a.png")
+    (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1\n")
+    (tmp_path / "classes.txt").write_text("person\nhat\n")
+    names, pairs = read_labels(tmp_path)
+    assert names == ("person", "hat")
+    assert pairs[0][1].boxes.tolist() == [[0, 0, 200, 100]]
+
+
+def test_polygons_are_taken_by_their_extent(tmp_path):
+    _, pairs = read_labels(yolo(tmp_path, rows="0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6\n"))
+    np.testing.assert_allclose(pairs[0][1].boxes, [[20, 20, 100, 60]], atol=1e-4)
+
+
+def test_an_image_without_a_label_file_is_not_labelled(tmp_path):
+    yolo(tmp_path)
+    image(tmp_path / "images/c.png")
+    assert len(read_labels(tmp_path)[1]) == 2
+
+
+def coco(folder, **changes):
+    image(folder / "one.png")
+    values = {
+        "images": [{"id": 7, "file_name": "one.png"}],
+        "categories": [{"id": 3, "name": "person"}, {"id": 9, "name": "dog"}],
+        "annotations": [
+            {"image_id": 7, "category_id": 9, "bbox": [10, 20, 30, 40]},
+            {"image_id": 7, "category_id": 3, "bbox": [0, 0, 5, 5], "iscrowd": 1},
+        ],
+        **changes,
+    }
+    (folder / "instances.json").write_text(json.dumps(values))
+    return folder
+
+
+def test_coco_is_read_without_crowds(tmp_path):
+    names, pairs = read_labels(coco(tmp_path))
+    assert names == ("person", "dog")
+    assert pairs[0][1].boxes.tolist() == [[10, 20, 40, 60]]
+    assert pairs[0][1].class_ids.tolist() == [1]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda f: f / "none", "expected a folder of labelled images, found nothing"),
+        (lambda f: f, "found 0 images and no labels"),
+        (lambda f: yolo(f, names=""), "have no names"),
+        (lambda f: yolo(f, names="names: [person]\n"), "go up to class 1, but only 1 names"),
+        (
+            lambda f: yolo(f, rows="0 0.5 0.5 0.2\n"),
+            r"a.txt, line 1: expected class, cx, cy, w, h, got '0 0.5 0.5 0.2'",
+        ),
+        (lambda f: yolo(f, rows="0 a b c d\n"), "line 1: expected class"),
+        (lambda f: coco(f, images=[{"id": 7, "file_name": "two.png"}]), "names the image two.png, which is in none"),
+        (lambda f: coco(f, annotations=[{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1]}]), "missing or wrong"),
+    ],
+)
+def test_what_is_wrong_is_said(tmp_path, make, said):
+    with pytest.raises(UsageError, match=said):
+        read_labels(make(tmp_path))
+
+
+def test_a_set_without_a_box_is_refused(tmp_path):
+    with pytest.raises(UsageError, match="2 images and not one box"):
+        data_set(yolo(tmp_path, rows=""))
+
+
+def test_a_set_is_thinned_evenly(tmp_path):
+    for k in range(10):
+        image(tmp_path / f"{k}.png")
+        (tmp_path / f"{k}.txt").write_text("0 0.5 0.5 1 1\n")
+    (tmp_path / "classes.txt").write_text("person\n")
+    frames, truth = data_set(tmp_path, 5)
+    assert [f[-5:] for f in frames.files] == ["0.png", "2.png", "4.png", "6.png", "8.png"]
+    assert truth.labels == 5
+    assert len(list(frames.pictures())) == 5
+
+
+def test_an_image_that_cannot_be_read_is_named(tmp_path):
+    frames, _ = data_set(yolo(tmp_path))
+    (tmp_path / "images/a.png").write_bytes(b"no image")
+    with pytest.raises(SourceBroken, match=r"a.png: cannot be read as an image"):
+        list(frames.pictures())
+
+
+# The sets that know the truth
+
+
+def test_the_bundled_clip_has_its_true_boxes():
+    frames, truth = labelled_set(str(BUNDLED))
+    assert truth.classes == ("person",)
+    assert len(truth.boxes) == frames.frames == 100
+    assert truth.labels > 300
+    pictures = list(frames.pictures())
+    assert len(pictures) == 100
+    assert pictures[0].shape == (720, 1280, 3)
+
+
+def test_the_bundled_clip_is_small_and_what_it_says():
+    clip = describe_clip(str(BUNDLED))
+    assert BUNDLED.stat().st_size < 1_000_000
+    assert (clip.kind, clip.frames, clip.fps, clip.live) == ("video", 300, 30.0, False)
+    assert clip.sha256 is not None
+
+
+def test_the_truth_of_the_bundled_clip_fits_its_pictures():
+    """Boxes of the sidecar against the scene it was drawn from, frame for frame."""
+    from edgevision.capture.scene import SceneSource
+
+    made = json.loads(BUNDLED.with_suffix(".json").read_text())
+    keys = dict(part.split("=") for part in made["scene"].split("&"))
+    with SceneSource(seed=int(keys["seed"]), place=keys["place"], live=False) as scene:
+        drawn = {k: scene.render(k) for k in (0, 150)}
+    for k, (_, truth) in drawn.items():
+        np.testing.assert_allclose(np.array(made["boxes"][k]), truth.boxes, atol=0.06)
+    with open_source(BUNDLED) as source:
+        frame = source.read()
+    assert frame is not None
+    assert np.abs(frame.pixels.astype(int) - drawn[0][0]).mean() < 6
+
+
+def test_the_scene_knows_its_truth():
+    frames, truth = labelled_set("scene://?people=3&size=320x180&seed=2&frames=40", 4)
+    assert frames.frames == len(truth.boxes) == 4
+    assert frames.step == 10
+    assert next(frames.pictures()).shape == (180, 320, 3)
+
+
+def test_other_sources_have_no_truth(tmp_path):
+    clip = film(tmp_path / "a.mp4", 40)
+    assert labelled_set(str(clip)) is None
+    frames = unlabelled_set(str(clip), "a.mp4", 40, False, tmp_path)
+    assert len(list(frames.pictures())) == 30
+
+
+def test_pictures_of_a_live_source_are_kept_for_all(tmp_path):
+    frames = unlabelled_set("scene://?people=1&size=64x64&fps=500", "live", None, True, tmp_path)
+    one, two = list(frames.pictures()), list(frames.pictures())
+    assert len(one) == 30
+    assert all((a == b).all() for a, b in zip(one, two, strict=True))
+
+
+# Figures from them
+
+
+def random_case(seed, images=40):
+    rng = np.random.default_rng(seed)
+    truth, found = [], []
+    for _ in range(images):
+        n = rng.integers(0, 5)
+        corner = rng.uniform(0, 150, (n, 2))
+        boxes = np.concatenate([corner, corner + rng.uniform(10, 40, (n, 2))], 1).astype(np.float32)
+        ids = rng.integers(0, 2, n)
+        truth.append(Labelled(boxes, ids))
+        seen = boxes + rng.normal(0, 3, boxes.shape).astype(np.float32)
+        extra = rng.integers(0, 3)
+        more = np.concatenate([c := rng.uniform(0, 150, (extra, 2)), c + 20], 1).astype(np.float32)
+        every = np.concatenate([seen, more]).astype(np.float32)
+        labels = np.concatenate([ids, rng.integers(0, 2, extra)])
+        found.append(Detections(every, rng.random(len(every)).astype(np.float32), labels.astype(np.int64)))
+    return found, truth
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_is_the_scorers_and_its_interval_holds_it(seed):
+    found, truth = random_case(seed)
+    names = ("person", "dog")
+    figure = accuracy("x", "set", found, names, Truth(names, tuple(truth)))
+    labelled = [Labelled(d.boxes, d.class_ids, d.scores) for d in found]
+    assert figure.ap50 == pytest.approx(mean_average_precision(labelled, truth, 2, (0.5,)), abs=1e-12)
+    assert 0 < figure.low < figure.ap50 < figure.high < 1
+    assert figure.ap50_95 < figure.ap50
+    assert (figure.frames, figure.labels) == (40, sum(len(t.boxes) for t in truth))
+
+
+def test_classes_are_matched_by_name_not_by_number():
+    found, truth = random_case(1)
+    turned = [Detections(d.boxes, d.scores, 1 - d.class_ids) for d in found]
+    one = accuracy("x", "set", found, ("person", "hard hat"), Truth(("person", "hard hat"), tuple(truth)))
+    other = accuracy("x", "set", turned, ("Hard_Hat", "Person"), Truth(("person", "hard hat"), tuple(truth)))
+    assert other.ap50 == one.ap50
+    assert other.classes == ("person", "hard hat")
+
+
+def test_classes_of_one_side_only_are_left_out():
+    found, truth = random_case(1)
+    both = accuracy("x", "set", found, ("person", "dog"), Truth(("person", "cat"), tuple(truth)))
+    assert both.classes == ("person",)
+    assert accuracy("x", "set", found, ("a", "b"), Truth(("c", "d"), tuple(truth))) is None
+
+
+def test_a_slow_contender_is_judged_by_the_pictures_it_saw():
+    found, truth = random_case(2)
+    figure = accuracy("x", "set", found[:12], ("person", "dog"), Truth(("person", "dog"), tuple(truth)))
+    assert figure.frames == 12
+    few = accuracy("x", "set", found[:5], ("person", "dog"), Truth(("person", "dog"), tuple(truth)))
+    assert few.low is None
+
+
+def test_agreement_counts_what_is_found_again():
+    found, _ = random_case(4)
+    sure = sum(int((d.scores >= 0.5).sum()) for d in found)
+    same = agreement("b", "a", "clip", (found, ("person", "dog")), (found, ("person", "dog")), 0.5)
+    assert same.found_again == 1
+    assert same.reference_boxes == sure
+    nothing = [Detections.empty()] * len(found)
+    assert agreement("b", "a", "clip", (nothing, ("dog",)), (found, ("person", "dog")), 0.5).found_again == 0
+    assert agreement("b", "a", "clip", (found, ("cat", "cow")), (found, ("person", "dog")), 0.5) is None
+
+
+# Sources in turns
+
+
+def test_turns_go_on_and_a_file_begins_anew(tmp_path):
+    clip = film(tmp_path / "a.mp4", 7)
+    with TurnSource(str(clip)) as turns:
+        seen = []
+        for _ in range(4):
+            turns.begin_turn(60, 3)
+            seen.append([f.index for f in iter(turns.read, None)])
+            turns.finish_turn()
+    assert seen == [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2]]
+
+
+def test_a_turn_ends_at_its_deadline():
+    clock = FakeClock()
+    turns = TurnSource("list", clock=clock, source=ListSource(numbered_pictures(9)))
+    turns.begin_turn(1.0)
+    assert turns.read().index == 0
+    clock.advance_ms(1001)
+    assert turns.read() is None
+    turns.begin_turn(1.0)
+    assert turns.read().index == 1
+    turns.end_turn()
+    assert turns.read() is None
+
+
+def test_a_shared_device_is_given_back_between_turns():
+    with TurnSource("scene://?people=0&size=64x64&fps=500", shared=True) as turns:
+        first = turns._open()
+        turns.begin_turn(5, 2)
+        assert len(list(iter(turns.read, None))) == 2
+        turns.finish_turn()
+        assert turns._open() is not first
+
+
+def test_the_same_source_twice_is_refused():
+    clip = describe_clip(SCENE)
+    assert clip.kind == "scene"
+    assert clip.shown == "live scene"
+    with pytest.raises(UsageError, match="expected each source once"):
+        check_distinct([clip, clip])
+
+
+def test_images_are_known_by_their_contents(tmp_path):
+    image(tmp_path / "a.png")
+    image(tmp_path / "b.png")
+    before = describe_clip(str(tmp_path))
+    assert (before.kind, before.frames) == ("images", 2)
+    image(tmp_path / "b.png", 210)
+    assert describe_clip(str(tmp_path)).sha256 != before.sha256
