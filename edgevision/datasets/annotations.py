@@ -1,9 +1,9 @@
-"""What is known of one picture of a data folder, and its COCO form."""
+"""Labels of one image: as arrays for measuring (`Annotations`), and with all that a data folder keeps of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,60 @@ _SPLIT_WORDS = {
     "validation": "val",
     "test": "test",
 }
+
+_NONE_IGNORED = np.zeros(0, bool)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Annotations:
+    """N labels of one image, as arrays; with ``scores`` also detections that are compared with labels.
+
+    Raises ValueError on construction where an array has another shape or type than stated.
+    """
+
+    boxes: NDArray[np.float32]
+    """(N, 4) x1, y1, x2, y2 in pixels of the image."""
+    class_ids: NDArray[np.int64]
+    """(N,) index into the dataset's classes."""
+    ignored: NDArray[np.bool_] = field(default_factory=lambda: _NONE_IGNORED)
+    """(N,) regions that count neither as found nor as missed: crowds, doubtful labels. Left out: False for each."""
+    scores: NDArray[np.float32] | None = None
+    """(N,) in 0-1, or None for labels."""
+
+    def __post_init__(self) -> None:
+        count = len(self.boxes)
+        if self.ignored is _NONE_IGNORED:
+            object.__setattr__(self, "ignored", np.zeros(count, bool))
+        wanted = {"boxes": ((count, 4), "float32"), "class_ids": ((count,), "int64"), "ignored": ((count,), "bool")}
+        if self.scores is not None:
+            wanted["scores"] = ((count,), "float32")
+        for name, (shape, kind) in wanted.items():
+            array = getattr(self, name)
+            if array.shape != shape or array.dtype != kind:
+                raise ValueError(f"{name}: expected {kind} {shape}, got {array.dtype} {array.shape}")
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @classmethod
+    def empty(cls) -> Annotations:
+        """No labels."""
+        return cls(np.zeros((0, 4), np.float32), np.zeros(0, np.int64))
+
+    @classmethod
+    def from_rows(cls, rows: NDArray[np.float32]) -> Annotations:
+        """Of rows (N, 6): class, x1, y1, x2, y2 px, weight; weight 0 is ignored."""
+        return cls(rows[:, 1:5].astype(np.float32), rows[:, 0].astype(np.int64), rows[:, 5] <= 0)
+
+    def select(self, index: NDArray[Any]) -> Annotations:
+        """Those that ``index`` names: a boolean mask (N,) or integer indices (K,)."""
+        scores = None if self.scores is None else self.scores[index]
+        return Annotations(self.boxes[index], self.class_ids[index], self.ignored[index], scores)
+
+    def renumbered(self, numbers: NDArray[np.int64]) -> Annotations:
+        """With ``numbers[class]`` in place of each class; those whose number is negative are left out."""
+        ids = numbers[self.class_ids]
+        return Annotations(self.boxes, ids, self.ignored, self.scores).select(ids >= 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +190,10 @@ class PictureLabels:
             soft = [replace(b, weight=b.score) for b in (*boxes, *faint) if b.by != "person"]
             boxes = (*(b for b in boxes if b.by == "person"), *(b for b in soft if b.score >= least_score))
         return np.array([[b.class_id, *b.corners, b.weight] for b in boxes], np.float32).reshape(-1, 6)
+
+    def annotations(self) -> Annotations:
+        """The labels as arrays; those of no weight are ignored regions."""
+        return Annotations.from_rows(self.rows())
 
 
 def box_values(box: Box) -> list[Any]:
