@@ -154,7 +154,7 @@ def store(tmp_path_factory):
 
 def test_training_learns(store, tmp_path):
     train(recipe(12), store, tmp_path / "run")
-    rows = [json.loads(workflow) for workflow in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r["epoch"] for r in rows] == list(range(12))
     assert rows[-1]["class"] < rows[0]["class"] / 2
     assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
@@ -183,9 +183,7 @@ def test_a_killed_run_goes_on_as_the_run_that_was_not_killed(store, tmp_path):
     for key in ("model", "average"):
         for name, tensor in a[key].items():
             torch.testing.assert_close(b[key][name], tensor, rtol=0, atol=0, msg=name)
-    rows = [
-        [json.loads(workflow) for workflow in (run / "log.jsonl").read_text().splitlines()] for run in (whole, killed)
-    ]
+    rows = [[json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()] for run in (whole, killed)]
     one, other = ([(r["epoch"], r["box"]) for r in part] for part in rows)
     assert one == other
 
@@ -253,7 +251,7 @@ def test_every_kind_of_soft_target_trains(store, tmp_path):
     for kind in ("scores", "dense"):
         more = {"targets": kind, "teacher": str(tmp_path / "teacher") if kind == "dense" else ""}
         train(recipe(3, soft=more), store, tmp_path / kind)
-        rows = [json.loads(workflow) for workflow in (tmp_path / kind / "log.jsonl").read_text().splitlines()]
+        rows = [json.loads(line) for line in (tmp_path / kind / "log.jsonl").read_text().splitlines()]
         assert all(np.isfinite(r["box"]) and np.isfinite(r["class"]) for r in rows)
         assert all(r.get("dense", 0) > 0 for r in rows) == (kind == "dense")
     other = recipe(1, soft={"targets": "dense", "teacher": str(tmp_path / "teacher")})
@@ -406,7 +404,7 @@ def test_two_processes_train_one_model(squares, tmp_path):
     done = subprocess.run(words, env=env, cwd=tmp_path, timeout=300, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "2 processes" in done.stderr
-    rows = [json.loads(workflow) for workflow in (tmp_path / "run/log.jsonl").read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / "run/log.jsonl").read_text().splitlines()]
     assert [r["epoch"] for r in rows] == [0, 1]
     assert checkpoints.load_student(tmp_path / "run").shape.classes == 1
 
@@ -441,7 +439,7 @@ def test_the_whole_line_is_gone_on_with_where_it_was_killed(tmp_path, monkeypatc
     def kill(*args, **more):
         raise Killed
 
-    for place in ("edgevision.training.workflow._label", "edgevision.training.trainer.Training._keep", "edgevision.deployment.add_model.add_to_store"):  # fmt: skip  # noqa: E501
+    for place in ("edgevision.training.workflow._label", "edgevision.training.trainer.Training._keep", "edgevision.training.workflow.add_to_store"):  # fmt: skip  # noqa: E501
         with monkeypatch.context() as patch:
             patch.setattr(place, kill)
             with pytest.raises(Killed):
