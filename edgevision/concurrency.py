@@ -77,9 +77,7 @@ class BoundedQueue(Generic[T]):
         with self._lock:
             while not self._items:
                 if self._closed:
-                    if self._error is not None:
-                        raise self._error
-                    raise Closed
+                    raise self._handed_over()
                 if not self._filled.wait(timeout_s) and not self._items and not self._closed:
                     raise TimeoutError
             item = self._items.popleft()
@@ -96,6 +94,17 @@ class BoundedQueue(Generic[T]):
             self._filled.notify_all()
             self._freed.notify_all()
 
+    def _handed_over(self) -> BaseException:
+        """The end, for a reader to raise. The first reader gets the writer's error itself, later ones its like.
+
+        An error that is raised holds the frames it passes through, and with them whoever reads this queue. Kept here
+        as well, it would close a circle that only the garbage collector opens.
+        """
+        if self._error is None:
+            return Closed()
+        error, self._error = self._error, _without_history(self._error)
+        return error
+
     def clear(self) -> None:
         """Throw away what is inside (the reader has stopped)."""
         with self._lock:
@@ -106,3 +115,10 @@ class BoundedQueue(Generic[T]):
     def statistics(self) -> SlotStatistics:
         with self._lock:
             return SlotStatistics(self._put, self._taken, self._dropped, len(self._items))
+
+
+def _without_history(error: BaseException) -> BaseException:
+    """An error of the same type and words, without traceback and cause."""
+    like = type(error).__new__(type(error), *error.args)
+    like.__dict__.update(error.__dict__)
+    return like

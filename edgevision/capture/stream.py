@@ -24,7 +24,7 @@ from edgevision.capture.integrity import IntegrityCheck
 from edgevision.capture.redact import hide_credentials
 from edgevision.capture.video import Converter, fps_of, frames_of, video_of, whole_pictures
 from edgevision.concurrency import BoundedQueue, Closed
-from edgevision.errors import SourceBroken, SourceLost, SourceNotFound
+from edgevision.errors import SourceBroken, SourceError, SourceLost, SourceNotFound
 from edgevision.interfaces import ContextManaged
 from edgevision.types import Frame, SourceInfo
 
@@ -137,13 +137,16 @@ class StreamSource(ContextManaged):
             error.__cause__ = exc
         except BaseException as exc:  # handed to the reader, who raises it
             error = exc
+        began = self._opened.statistics.put > 0
         if isinstance(error, SourceLost):
             self._frames.clear()  # what nobody took so far is old by now
-            if not self._opened.statistics.put:
-                cause, error = error, SourceNotFound(f"{error}; check the address, and that the camera sends")
-                error.__cause__ = cause
-        self._opened.close(error)
-        self._frames.close(error)
+            if not began:
+                error = _caused(SourceNotFound(f"{error}; check the address, and that the camera sends"), error)
+        if isinstance(error, SourceError):
+            _forget_calls(error)
+        # To the one who waits: the same error in two places is kept by the second while the first is raised.
+        self._opened.close(None if began else error)
+        self._frames.close(error if began else None)
         error = None  # its traceback holds this call: a circle that would keep pictures alive
 
     def _connect(self) -> InputContainer:
@@ -286,6 +289,21 @@ def _strip(error: FFmpegError) -> FFmpegError:
     """The same error, fit to be shown as the cause of ours: FFmpeg puts the whole address in, password and all."""
     error.args = (error.errno, error.strerror)
     return error
+
+
+def _caused(error: SourceError, cause: BaseException) -> SourceError:
+    error.__cause__ = cause
+    return error
+
+
+def _forget_calls(error: BaseException | None) -> None:
+    """Drop the tracebacks of a foreseen error and of its causes, which hold the connection and its decoder.
+
+    FFmpeg's threads and buffers would live for as long as whoever catches the error keeps it.
+    """
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def _reason(error: FFmpegError, timeout_s: float) -> str:

@@ -154,9 +154,12 @@ class InferenceWorkers:
         with self._ready:
             while self._given not in self._done:
                 if self._end is not None and self._given >= self._end:
-                    if self._end_error is not None:
-                        raise self._end_error
-                    raise Closed
+                    # Handed over, not kept: its traceback will hold this object.
+                    error, self._end_error = self._end_error, None
+                    try:
+                        raise error or Closed()
+                    finally:
+                        del error
                 if not self._ready.wait(timeout_s):
                     raise TimeoutError
             job = self._done.pop(self._given)
@@ -201,6 +204,7 @@ class InferenceWorkers:
         except BaseException as exc:  # handed to the reader of the results, who raises it
             error = exc
         self._slot.close(error)
+        error = None  # its traceback holds this call: a circle that would keep the source alive
 
     def _decide(self, job: Job) -> None:
         """Whether the network looks at a job's frame: for each that is served, once, in order."""
@@ -252,6 +256,6 @@ class InferenceWorkers:
 
     def _finish(self, error: BaseException | None) -> None:
         with self._ready:
-            self._end = self._taken
-            self._end_error = error
+            if self._end is None:  # nothing is taken after the first lane has seen the end
+                self._end, self._end_error = self._taken, error
             self._ready.notify()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 import threading
+import weakref
 
 import numpy as np
 import pytest
 
 from edgevision.concurrency import BoundedQueue, Closed
+from edgevision.errors import SourceLost
 from edgevision.pipeline.metrics import Histogram, LoopMetrics
 from edgevision.types import Detections, Frame, Result, SourceInfo, StageTimes
 from tests.support.models import FakeClock
@@ -44,6 +46,23 @@ def test_the_writers_error_comes_after_its_items():
     assert slot.take(0) == 1
     with pytest.raises(ValueError, match="broken"):
         slot.take(0)
+
+
+def test_an_error_that_was_handed_over_is_not_kept():
+    """Its traceback holds the reader; a reader that holds the queue would wait for the garbage collector."""
+    slot = BoundedQueue()
+    error = SourceLost("broken")
+    slot.close(error)
+    held = weakref.ref(error)
+    with pytest.raises(SourceLost, match="broken") as caught:
+        slot.take()
+    assert caught.value is error
+    del error, caught
+    assert held() is None
+    for _ in range(2):
+        with pytest.raises(SourceLost, match="broken"):
+            slot.take()
+
 
 
 def test_closing_frees_a_blocked_writer():
