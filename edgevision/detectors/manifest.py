@@ -169,6 +169,16 @@ class Manifest(_Section):
         """``name@version``, as every result carries it."""
         return f"{self.name}@{self.version}"
 
+    @property
+    def ap50(self) -> float | None:
+        """The first AP50 of its card, 0-1; None where none was measured."""
+        return next((a.value for a in self.accuracy if a.metric == "AP50"), None)
+
+    @property
+    def median_ms(self) -> float | None:
+        """The first time of one inference on its card, ms; None where none was measured."""
+        return self.latency[0].median_ms if self.latency else None
+
 
 def read_manifest(path: Path) -> Manifest:
     """Read and check a ``model.toml``. Raises `ModelNotFound` and, with key and line, `ModelInvalid`."""

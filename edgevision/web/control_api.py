@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -164,6 +165,9 @@ def _models() -> list[dict[str, Any]]:
             "input": f"{manifest.input.width_px}×{manifest.input.height_px}",
             "classes": list(manifest.classes[:100]),
             "accuracy": _accuracy(manifest),
+            "ap50": manifest.ap50,
+            "ms": manifest.median_ms,
+            "file_mb": _size_mb(folder / manifest.file),
             "sha256": manifest.sha256,
         }
     return list(rows.values())
@@ -171,3 +175,10 @@ def _models() -> list[dict[str, Any]]:
 
 def _accuracy(manifest: Manifest) -> str:
     return "; ".join(f"{a.metric} {a.value:.2f} ({a.data})" for a in manifest.accuracy[:2])
+
+
+def _size_mb(file: Path) -> float | None:
+    try:
+        return file.stat().st_size / 1e6
+    except OSError:
+        return None

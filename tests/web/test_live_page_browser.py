@@ -155,6 +155,19 @@ def banner(tab: Any, colour: tuple[int, int, int]) -> int:
     return int((np.abs(picture(tab).astype(int) - colour).max(axis=2) < 30).sum())
 
 
+@pytest.mark.parametrize("size", [(390, 844), (844, 390), (768, 1024), (1280, 860), (1920, 600)])
+def test_the_picture_keeps_the_aspect_ratio_of_its_frames(tab: Any, size: tuple[int, int]) -> None:
+    tab.set_viewport_size({"width": size[0], "height": size[1]})
+    box = tab.evaluate(
+        "(() => { const v = document.getElementById('view'), b = v.getBoundingClientRect();"
+        " return [b.width / b.height, v.naturalWidth / v.naturalHeight, b.left, b.right - innerWidth, b.height] })()"
+    )
+    assert box[0] == pytest.approx(box[1], rel=0.01)
+    assert box[2] >= -1
+    assert box[3] <= 1
+    assert box[4] >= 100
+
+
 def test_the_picture_moves_and_the_figures_are_the_loops(tab, server):
     seen = [picture(tab) for _ in range(4)]
     assert any(not np.array_equal(seen[0], other) for other in seen[1:])

@@ -266,6 +266,21 @@ class TestPanel:
             assert said == []
             browser.close()
 
+    def test_a_model_is_listed_with_ap50_time_and_size(self, store, tab):
+        manifest = store / "better" / "model.toml"
+        manifest.write_text(
+            manifest.read_text()
+            + '\n[[accuracy]]\ndata = "val"\nmetric = "AP50-95"\nvalue = 0.3\n'
+            + '\n[[accuracy]]\ndata = "val"\nmetric = "AP50"\nvalue = 0.649\n'
+            + '\n[[latency]]\nmachine = "here"\nthreads = 1\nmedian_ms = 3.47\n'
+        )
+        (store / "better" / "model.onnx").write_bytes(bytes(1_490_000))
+        tab.click("#model")
+        row = tab.locator("#models li", has_text="better@1")
+        row.wait_for()
+        assert "AP50 0.65 · 3.5 ms · 1.5 MB" in row.inner_text()
+        assert "accuracy not measured" in tab.locator("#models li", has_text="blind@1").inner_text()
+
     @staticmethod
     def quick(tab):
         tab.evaluate("document.querySelector('.swap details').open = true")

@@ -67,7 +67,7 @@ function figures(now) {
   byId("found-what").textContent = found.length === 1 ? found[0][0] : found.map(([name, count]) => `${count} ${name}`).join(", ");
   const what = [now.model, now.source].filter(Boolean).join("  ·  ");
   if (byId("what").textContent !== what) byId("what").textContent = byId("what").title = what;
-  if (now.size) byId("stage").style.setProperty("--shape", `${now.size[0]} / ${now.size[1]}`);
+  if (now.size) byId("stage").style.setProperty("--ratio", now.size[0] / now.size[1]);
   paused(now.paused);
   document.dispatchEvent(new CustomEvent("figures", { detail: now }));
 }
