@@ -1,4 +1,10 @@
-"""Who belongs to whom: the pairing of rows with columns that gains most in all."""
+"""The linear assignment problem: the pairing of rows with columns whose total gain is greatest.
+
+The Hungarian method (Kuhn 1955), by shortest augmenting paths as in Jonker and Volgenant, "A Shortest Augmenting Path
+Algorithm for Dense and Sparse Linear Assignment Problems", Computing 38, 1987. The names are those of SciPy's
+``linear_sum_assignment``, which follows Crouse, "On implementing 2D rectangular assignment algorithms", IEEE
+Transactions on Aerospace and Electronic Systems 52, 2016.
+"""
 
 from __future__ import annotations
 
@@ -13,8 +19,8 @@ def assign(gain: Gain) -> tuple[Indices, Indices]:
     """Rows (K,) and their columns (K,) whose summed ``gain`` (R, C) is the greatest that any pairing has.
 
     Exact. Each row and column is used at most once; only pairs that gain (> 0) are paired, so a row or column may
-    stay alone. Gains must be finite. Ties are broken the same way every time. Most rows of a tracker's matrix are
-    decided by looking; what is left goes through successive shortest paths (Jonker and Volgenant, 1987).
+    stay alone. Gains must be finite. Ties are broken the same way every time. Most rows of a tracker's matrix have one
+    obvious partner; what is left goes through the full search.
     """
     rows, columns = gain.shape
     match = np.full(rows, -1, np.intp)
@@ -48,46 +54,66 @@ def assign(gain: Gain) -> tuple[Indices, Indices]:
 
 
 def _shortest_paths(gain: Gain) -> tuple[Indices, Indices]:
-    """As `assign`, for the part of a matrix that needs the full search: O(n² m), n the shorter side."""
-    turned = gain.shape[0] > gain.shape[1]
-    cost = -np.maximum(gain.T if turned else gain, 0)
+    """As `assign`, for the part of a matrix that needs the full search: O(n² m), n the shorter side.
+
+    ``u`` (R,) and ``v`` (C,) are the dual variables of rows and columns: ``cost[i, j] - u[i] - v[j]`` is at least 0
+    everywhere and 0 for each pair, which proves the pairing optimal.
+    """
+    transposed = gain.shape[0] > gain.shape[1]
+    cost = -np.maximum(gain.T if transposed else gain, 0)
     rows, columns = cost.shape
-    row_price, column_price = cost.min(axis=1), np.zeros(columns)
-    holder = np.full(columns, -1, np.intp)
-    holds = np.full(rows, -1, np.intp)
-    # Rows whose cheapest column is still free take it; that pairing and these prices are already consistent.
-    for row, column in enumerate(cost.argmin(axis=1)):
-        if holder[column] < 0:
-            holder[column], holds[row] = row, column
-    for start in np.flatnonzero(holds < 0):
-        distance = np.full(columns, np.inf)
-        came_from = np.empty(columns, np.intp)
-        done = np.zeros(columns, bool)
-        row, reached = int(start), 0.0
-        visited = []
-        while True:
-            through = reached + (cost[row] - row_price[row]) - column_price
-            shorter = ~done & (through < distance)
-            distance[shorter] = through[shorter]
-            came_from[shorter] = row
-            column = int(np.where(done, np.inf, distance).argmin())
-            reached = float(distance[column])
-            done[column] = True
-            if holder[column] < 0:
-                break
-            row = int(holder[column])
-            visited.append((row, column))
-        row_price[start] += reached
-        for row, passed in visited:
-            row_price[row] += reached - distance[passed]
-            column_price[passed] -= reached - distance[passed]
-        while True:
-            row = int(came_from[column])
-            holder[column] = row
-            holds[row], column = column, int(holds[row])
-            if row == start:
-                break
+    u, v = cost.min(axis=1), np.zeros(columns)
+    row4col = np.full(columns, -1, np.intp)
+    col4row = np.full(rows, -1, np.intp)
+    # Rows whose cheapest column is still free take it; that pairing and these dual variables are already consistent.
+    for i, j in enumerate(cost.argmin(axis=1)):
+        if row4col[j] < 0:
+            row4col[j], col4row[i] = i, j
+    for start in np.flatnonzero(col4row < 0):
+        sink, path = _augmenting_path(cost, int(start), u, v, row4col)
+        _augment(path, int(start), sink, row4col, col4row)
     picked = np.arange(rows)
-    useful = cost[picked, holds] < 0
-    picked, holds = picked[useful], holds[useful]
-    return (holds, picked) if turned else (picked, holds)
+    useful = cost[picked, col4row] < 0
+    picked, col4row = picked[useful], col4row[useful]
+    return (col4row, picked) if transposed else (picked, col4row)
+
+
+def _augmenting_path(cost: Gain, start: int, u: Gain, v: Gain, row4col: Indices) -> tuple[int, Indices]:
+    """Dijkstra over reduced costs, from a free row to the nearest free column; ``u`` and ``v`` are updated.
+
+    Gives the free column, and for each column (C,) the row before it on its shortest path.
+    """
+    columns = cost.shape[1]
+    shortest = np.full(columns, np.inf)
+    path = np.empty(columns, np.intp)
+    scanned = np.zeros(columns, bool)
+    passed: list[tuple[int, int]] = []
+    i, lowest = start, 0.0
+    while True:
+        through = lowest + (cost[i] - u[i]) - v
+        shorter = ~scanned & (through < shortest)
+        shortest[shorter] = through[shorter]
+        path[shorter] = i
+        j = int(np.where(scanned, np.inf, shortest).argmin())
+        lowest = float(shortest[j])
+        scanned[j] = True
+        if row4col[j] < 0:
+            break
+        i = int(row4col[j])
+        passed.append((i, j))
+    u[start] += lowest
+    for row, column in passed:
+        u[row] += lowest - shortest[column]
+        v[column] -= lowest - shortest[column]
+    return j, path
+
+
+def _augment(path: Indices, start: int, sink: int, row4col: Indices, col4row: Indices) -> None:
+    """Exchange pairs along the path, from its free column back to its free row."""
+    j = sink
+    while True:
+        i = int(path[j])
+        row4col[j] = i
+        col4row[i], j = j, int(col4row[i])
+        if i == start:
+            break
