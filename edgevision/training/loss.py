@@ -53,7 +53,7 @@ def pair_iou(a: Tensor, b: Tensor, complete: bool = False) -> Tensor:
 
 
 @torch.no_grad()
-def assign(
+def task_aligned_assign(
     probabilities: Tensor,
     boxes: Tensor,
     centres: Tensor,
@@ -61,78 +61,93 @@ def assign(
     truth: Tensor,
     soft: Soft | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Which cell learns which label.
+    """Task-aligned assignment (TAL): which cell learns which label (section 3.2 of TOOD, arXiv:2108.07755).
 
-    ``probabilities`` (B, A, C), ``boxes`` (B, A, 4) px, ``truth`` (B, M, 6): class, xyxy, weight; class -1 pads.
-    Gives class targets (B, A, C) in 0-1, the label index of each cell (B, A), and how much its class loss counts
-    (B, A): not at all in a region of weight 0, and with ``soft`` less where the teacher was in doubt.
+    B images, A cells, C classes, M labels an image: ``probabilities`` (B, A, C), ``boxes`` (B, A, 4) xyxy px,
+    ``truth`` (B, M, 6): class, xyxy, weight; class -1 pads. Gives class targets (B, A, C) in 0-1, the label index of
+    each cell (B, A), -1 where it has none, and how much its class loss counts (B, A): not at all in a region of
+    weight 0, and with ``soft`` less where the teacher was in doubt.
     """
-    (images, cells, classes), most = probabilities.shape, truth.shape[1]
-    kind, corners, weight = truth[..., 0].long().flatten(), truth[..., 1:5].reshape(-1, 4), truth[..., 5].flatten()
-    known = kind >= 0
+    class_id, corners, weight = truth[..., 0].long(), truth[..., 1:5], truth[..., 5]  # (B, M), (B, M, 4), (B, M)
+    known = class_id >= 0
     teaches = known & (weight > 0)
-    # A label smaller than a cell may hold no centre at all: give it the room of one cell.
-    label, cell = _cells_within(corners, teaches, centres, strides, least_cells=0.75)
-    at = label // most * cells + cell
-    iou = pair_iou(corners[label], boxes.reshape(-1, 4)[at]).clamp(min=0)
-    score = probabilities.reshape(-1, classes)[at, kind[label]]
-    metric = score.pow(SCORE_EXPONENT) * iou.pow(IOU_EXPONENT)
-    chosen = _best_of_each(label, metric, TOP_CELLS) & (metric > 1e-9)
-    label, at, iou, metric = label[chosen], at[chosen], iou[chosen], metric[chosen]
-    # A cell between two labels goes to the one it overlaps more.
-    won = _best_of_each(at, iou, 1)
-    label, at, iou, metric = label[won], at[won], iou[won], metric[won]
-    strongest, top_iou = (_most_of_each(values, label, len(kind)) for values in (metric, iou))
-    quality = metric * top_iou[label] / (strongest[label] + 1e-9)
-    targets = probabilities.new_zeros((images * cells, classes))
-    targets[at, kind[label]] = (quality * weight[label]).to(targets.dtype)
-    owner = torch.full((images * cells,), -1, dtype=torch.long, device=truth.device)
-    owner[at] = label % most
+
+    # 1. Candidates: P pairs of a label and a cell whose centre lies in its box; image, label and cell are (P,).
+    #    A label smaller than a cell may hold no centre at all: it is given the room of one cell.
+    image, label, cell = _cells_within(corners, teaches, centres, strides, least_cells=0.75)
+
+    # 2. How well each cell solves both tasks: t = score^alpha * IoU^beta, (P,).
+    iou = pair_iou(corners[image, label], boxes[image, cell]).clamp(min=0)
+    score = probabilities[image, cell, class_id[image, label]]
+    alignment = score.pow(SCORE_EXPONENT) * iou.pow(IOU_EXPONENT)
+
+    # 3. Each label takes its best cells; a cell that several labels take goes to the one that it overlaps most.
+    taken = _best_of_each(_number(image, label, teaches), alignment, TOP_CELLS) & (alignment > 1e-9)
+    image, label, cell, iou, alignment = (values[taken] for values in (image, label, cell, iou, alignment))
+    won = _best_of_each(_number(image, cell, probabilities), iou, 1)
+    image, label, cell, iou, alignment = (values[won] for values in (image, label, cell, iou, alignment))
+
+    # 4. Class targets: t, scaled so that each label's greatest is the greatest IoU of its cells.
+    group = _number(image, label, teaches)
+    best_alignment, best_iou = (_greatest_of_each(v, group, teaches.numel()) for v in (alignment, iou))
+    quality = alignment * best_iou[group] / (best_alignment[group] + 1e-9)
+    targets = torch.zeros_like(probabilities)
+    targets[image, cell, class_id[image, label]] = (quality * weight[image, label]).to(targets.dtype)
+    owner = torch.full(probabilities.shape[:2], -1, dtype=torch.long, device=truth.device)
+    owner[image, cell] = label
 
     def covered(by: Tensor) -> Tensor:
-        inside, cell = _cells_within(corners, by, centres, strides)
-        flat = torch.zeros(images * cells, dtype=torch.bool, device=truth.device)
-        flat[inside // most * cells + cell] = True
-        return flat
+        """(B, A): whether a cell's centre lies in one of these labels (B, M)."""
+        image, _, cell = _cells_within(corners, by, centres, strides)
+        inside = torch.zeros_like(owner, dtype=torch.bool)
+        inside[image, cell] = True
+        return inside
 
     counts = ((owner >= 0) | ~covered(known & ~teaches)).to(targets.dtype)
     if soft is not None:
         certain, unsure = covered(teaches & (weight >= soft.sure)), covered(teaches & (weight < soft.sure))
         # Where an object is certain, what else the teacher thought to see there takes nothing away.
         counts = torch.where(unsure & ~certain, counts * soft.doubt_weight, counts)
-    return targets.view(images, cells, classes), owner.view(images, cells), counts.view(images, cells)
+    return targets, owner, counts
+
+
+def _number(image: Tensor, place: Tensor, of: Tensor) -> Tensor:
+    """One number (P,) for each pair of an image and a place in it, of a tensor (images, places, …)."""
+    return image * of.shape[1] + place
 
 
 def _cells_within(
     corners: Tensor, wanted: Tensor, centres: Tensor, strides: Tensor, least_cells: float = 0.0
-) -> tuple[Tensor, Tensor]:
-    """Pairs (label, cell) of the ``wanted`` labels (L,) and the cells whose centres lie in them, xyxy (L, 4).
+) -> tuple[Tensor, Tensor, Tensor]:
+    """All P pairs of a ``wanted`` label (B, M) and a cell whose centre lies in its box, ``corners`` (B, M, 4) xyxy.
 
-    At stride 8 and below a label reaches at least ``least_cells`` strides from its middle. Cells that a label covers
-    are found by counting, level by level: comparing all cells with all labels cost a third of a training step.
+    Gives image, label and cell of each, (P,). At stride 8 and below a label reaches at least ``least_cells`` strides
+    from its middle. The cells in a box are counted off, level by level: a comparison of all cells with all labels
+    cost a third of a training step.
     """
-    labels = wanted.nonzero(as_tuple=True)[0]
-    middle = (corners[labels, :2] + corners[labels, 2:]) / 2
-    half = (corners[labels, 2:] - corners[labels, :2]) / 2
+    image, label = wanted.nonzero(as_tuple=True)  # (L,) each
+    boxes = corners[image, label]  # (L, 4)
+    middle, half = (boxes[:, :2] + boxes[:, 2:]) / 2, (boxes[:, 2:] - boxes[:, :2]) / 2
     pairs: list[tuple[Tensor, Tensor]] = []
-    begin = 0
+    begin = 0  # the level's first cell
     levels = strides.flatten().unique_consecutive(return_counts=True)
     for stride, count in zip(*(v.tolist() for v in levels), strict=True):
         columns = int((centres[begin : begin + count, 1] == centres[begin, 1]).sum())
         room = half.clamp(min=least_cells * stride) if stride <= 8 else half
-        # Centres are at (k + 0.5) strides; those strictly within the room.
+        # Centres are at (k + 0.5) strides; first and last column and row strictly within the room, (L, 2).
         first = ((middle - room) / stride - 0.5).floor().long() + 1
         last = ((middle + room) / stride - 0.5).ceil().long() - 1
-        most = torch.tensor([columns - 1, count // columns - 1], device=corners.device)
-        first, last = first.clamp(min=0), torch.minimum(last, most)
+        limit = torch.tensor([columns - 1, count // columns - 1], device=corners.device)
+        first, last = first.clamp(min=0), torch.minimum(last, limit)
         wide, tall = (last - first + 1).clamp(min=0).unbind(-1)
-        held = wide * tall
-        row = torch.repeat_interleave(torch.arange(len(labels), device=corners.device), held)
-        k = torch.arange(len(row), device=corners.device) - (held.cumsum(0) - held)[row]
-        x, y = first[row, 0] + k % wide[row], first[row, 1] + k // wide[row]
-        pairs.append((labels[row], begin + y * columns + x))
+        which = torch.repeat_interleave(torch.arange(len(boxes), device=corners.device), wide * tall)
+        before = (wide * tall).cumsum(0) - wide * tall
+        k = torch.arange(len(which), device=corners.device) - before[which]  # 0, 1, … within each box
+        x, y = first[which, 0] + k % wide[which], first[which, 1] + k // wide[which]
+        pairs.append((which, begin + y * columns + x))
         begin += int(count)
-    return torch.cat([label for label, _ in pairs]), torch.cat([cell for _, cell in pairs])
+    which = torch.cat([one for one, _ in pairs])
+    return image[which], label[which], torch.cat([cell for _, cell in pairs])
 
 
 def _best_of_each(group: Tensor, values: Tensor, most: int) -> Tensor:
@@ -145,7 +160,7 @@ def _best_of_each(group: Tensor, values: Tensor, most: int) -> Tensor:
     return torch.zeros_like(within).scatter_(0, order, within)
 
 
-def _most_of_each(values: Tensor, group: Tensor, groups: int) -> Tensor:
+def _greatest_of_each(values: Tensor, group: Tensor, groups: int) -> Tensor:
     """The greatest of ``values`` (P,) of each group (groups,); 0 where it has none."""
     return values.new_zeros(groups).scatter_reduce_(0, group, values, "amax")
 
@@ -158,12 +173,12 @@ def detection_loss(
     parts: Loss | None = None,
     soft: Soft | None = None,
 ) -> LossParts:
-    """Loss of one batch: raw (B, A, 4 + C) against truth (B, M, 6), as in `assign`."""
+    """Loss of one batch: raw (B, A, 4 + C) against truth (B, M, 6), as in `task_aligned_assign`."""
     parts = parts or Loss()
     raw = raw.float()
     boxes = boxes_from(raw, centres, strides)
     logits = raw[..., 4:]
-    targets, label, counts = assign(logits.sigmoid(), boxes, centres, strides, truth, soft)
+    targets, label, counts = task_aligned_assign(logits.sigmoid(), boxes, centres, strides, truth, soft)
     norm = targets.sum().clamp(min=1.0)
     class_loss = (
         F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * counts[..., None]

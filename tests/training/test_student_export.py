@@ -91,7 +91,7 @@ def test_assignment_gives_a_cell_to_the_label_it_fits_and_ignores_regions():
     truth = torch.tensor([[[0, 8, 8, 40, 40, 1.0], [0, 44, 44, 62, 62, 0.0], [-1, 0, 0, 0, 0, 0]]])
     boxes = torch.cat([centres - 14, centres + 14], 1)[None]
     probabilities = torch.full((1, len(centres), 1), 0.5)
-    targets, label, counts = loss.assign(probabilities, boxes, centres, strides, truth)
+    targets, label, counts = loss.task_aligned_assign(probabilities, boxes, centres, strides, truth)
     positive = (label[0] == 0).nonzero().flatten()
     assert 1 <= len(positive) <= loss.TOP_CELLS
     inside = centres[positive]
@@ -194,13 +194,13 @@ def test_soft_positives_are_taught_their_score_and_doubts_count_less():
     probabilities = torch.full((1, len(centres), 1), 0.5)
     truth = torch.tensor([[[0, 2, 2, 22, 22, 0.2], [0, 42, 42, 62, 62, 1.0]]])
     soft = Soft(targets="scores", sure=0.45, doubt_weight=0.25)
-    targets, label, counts = loss.assign(probabilities, boxes, centres, strides, truth, soft)
+    targets, label, counts = loss.task_aligned_assign(probabilities, boxes, centres, strides, truth, soft)
     faint, sure = (targets[0, label[0] == k, 0].max() for k in (0, 1))
     assert float(faint) == pytest.approx(0.2 * float(sure), rel=0.1)
     near = ((centres > 2) & (centres < 22)).all(1)
     assert (counts[0, near] == 0.25).all()
     assert (counts[0, ~near] == 1).all()
-    hard = loss.assign(probabilities, boxes, centres, strides, truth)[2]
+    hard = loss.task_aligned_assign(probabilities, boxes, centres, strides, truth)[2]
     assert (hard == 1).all()
 
 

@@ -125,7 +125,7 @@ def test_what_is_not_ours_is_refused(tmp_path):
 
 
 def assigned_by_counting_all(probabilities, boxes, centres, strides, truth, soft):
-    """`loss.assign` as TOOD describes it, every label against every cell: slow, and plain to read."""
+    """`loss.task_aligned_assign` as TOOD describes it, every label against every cell: slow, and plain to read."""
     cells, classes = probabilities.shape[1:]
     labels = truth[..., 0].long()
     valid = (labels >= 0) & (truth[..., 5] > 0)
@@ -176,7 +176,7 @@ def test_labels_find_the_cells_that_counting_all_finds(seed):
     truth[..., 1:3], truth[..., 3:5] = middle - half - 0.5, middle + half + 0.5
     truth[..., 5] = torch.tensor([0.0, 0.2, 0.6, 1.0])[torch.randint(0, 4, (images, most))]
     for soft in (None, Soft(targets="scores")):
-        got = loss.assign(probabilities, boxes, centres, strides, truth, soft)
+        got = loss.task_aligned_assign(probabilities, boxes, centres, strides, truth, soft)
         expected = assigned_by_counting_all(probabilities, boxes, centres, strides, truth, soft)
         assert (got[1] >= 0).any()
         for mine, theirs in zip(got, expected, strict=True):
@@ -187,7 +187,7 @@ def test_no_labels_at_all_teach_background():
     centres, strides = cell_centres((SIDE, SIDE))
     truth = torch.full((2, 1, 6), -1.0)
     boxes = torch.cat([centres, centres + 1], 1).expand(2, -1, -1)
-    targets, label, counts = loss.assign(torch.rand(2, len(centres), 2), boxes, centres, strides, truth)
+    targets, label, counts = loss.task_aligned_assign(torch.rand(2, len(centres), 2), boxes, centres, strides, truth)
     assert not targets.any()
     assert (label == -1).all()
     assert (counts == 1).all()
