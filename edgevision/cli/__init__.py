@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from edgevision.cli import bench, distill, models
+from edgevision.cli.command import Command
 from edgevision.cli.decide import decide
 from edgevision.cli.doctor.command import doctor
 from edgevision.cli.run import run
@@ -20,10 +21,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(run)
-app.command()(swap)
-app.command()(decide)
-app.command()(doctor)
+app.command(cls=Command)(run)
+app.command(cls=Command)(swap)
+app.command(cls=Command)(decide)
+app.command(cls=Command)(doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(distill.app, name="distill")

@@ -9,7 +9,9 @@ from edgevision.cli.console import announce
 from edgevision.detectors.registry import user_data_folder
 from edgevision.errors import UsageError
 
-KEYS = {"model": str, "imgsz": int, "threads": int, "streams": int, "detect_every": int}
+KEYS = {"model": str, "imgsz": int, "threads": int, "workers": int, "streams": int, "detect_every": int}
+_RENAMED = {"streams": "workers"}
+"""The file keeps the name of an option that it was written with."""
 
 
 def run_defaults(words: Sequence[str]) -> dict[str, str | int]:
@@ -30,6 +32,7 @@ def run_defaults(words: Sequence[str]) -> dict[str, str | int]:
     if wrong:
         known = ", ".join(KEYS)
         raise UsageError(f"{path}: expected {known} in it, got {wrong[0]} = {values[wrong[0]]!r}; correct or remove it")
+    values = {_RENAMED.get(key, key): value for key, value in values.items()}
     told = " ".join(f"--{key.replace('_', '-')} {value}" for key, value in values.items())
     announce(f"{told} (from {path})")
     return values

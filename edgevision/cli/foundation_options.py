@@ -50,7 +50,7 @@ class FoundationLoader:
         iou: float | None,
         classes: str | None,
         imgsz: int | None,
-        streams: int | None,
+        workers: int | None,
         watch: bool,
     ) -> None:
         """Raises `UsageError` for flags that mean nothing for this model, before anything is opened."""
@@ -59,8 +59,8 @@ class FoundationLoader:
         useless = {
             "--iou": iou is not None,
             "--imgsz": imgsz is not None,
-            "--streams": streams not in (None, 1),
-            "--watch": watch,
+            "--workers": workers not in (None, 1),
+            "--watch-folder": watch,
         }
         if given := [flag for flag, there in useless.items() if there]:
             raise UsageError(f"{model} takes no {' or '.join(given)}: a foundation model settles that by itself")

@@ -84,11 +84,18 @@ class App:
 
 
 def run(
-    source: Source, detector: Detector, *, tracker: Tracker | None = None, streams: int = 1, detect_every: int = 1
+    source: Source,
+    detector: Detector,
+    *,
+    tracker: Tracker | None = None,
+    workers: int | None = None,
+    detect_every: int = 1,
+    streams: int | None = None,
 ) -> App:
     """An app to iterate: one result a frame of ``source``; of a live source the newest frames, of a file all.
 
-    While it runs, `App.start_swap` changes its model. ``streams`` frames are inferred at once; ``detect_every``: see
-    `Pipeline`. Leaving the loop early stops its threads; the source stays the caller's to close.
+    While it runs, `App.start_swap` changes its model. ``workers`` frames (by default 1) are inferred at once;
+    ``streams`` is the old name of ``workers``; ``detect_every``: see `Pipeline`. Leaving the loop early stops its
+    threads; the source stays the caller's to close.
     """
-    return App(Pipeline(source, detector, tracker=tracker, streams=streams, detect_every=detect_every))
+    return App(Pipeline(source, detector, tracker=tracker, workers=workers, detect_every=detect_every, streams=streams))

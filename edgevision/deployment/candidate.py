@@ -54,12 +54,12 @@ def followed(candidate: Candidate, second: OnnxDetector) -> Candidate:
     return Candidate(
         lambda: SecondStage(candidate.load(), second),
         candidate.before,
-        None if golden is None else lambda detector: golden(_alone(detector)),
-        None if measure is None else lambda detector, data, took: measure(_alone(detector), data, took),
+        None if golden is None else lambda detector: golden(_first_of(detector)),
+        None if measure is None else lambda detector, data, took: measure(_first_of(detector), data, took),
     )
 
 
-def _alone(detector: Detector) -> Detector:
+def _first_of(detector: Detector) -> Detector:
     return detector.first if isinstance(detector, SecondStage) else detector
 
 
@@ -104,10 +104,12 @@ class CandidateFactory:
         options: LoadOptions | None = None,
         serves: Detector | None = None,
         load_foundation: Callable[[str], Detector] = load_foundation,
+        second: OnnxDetector | None = None,
     ) -> None:
-        """``serves`` is the model that the loop has already; ``load_foundation`` loads a ``foundation:NAME``."""
+        """``serves`` is the model that the loop has already; ``load_foundation`` loads a ``foundation:NAME``;
+        ``second`` comes after every model, see `SecondStage`."""
         self.options = options or LoadOptions()
-        self._load_foundation = load_foundation
+        self._load_foundation, self._second = load_foundation, second
         self._lock = threading.Lock()
         self._bytes_of: dict[str, str] = {}
         self._probed: dict[str, _Probed] = {}
@@ -132,6 +134,10 @@ class CandidateFactory:
 
     def candidate(self, model: str) -> Candidate:
         """A model to swap in. Nothing is looked at yet."""
+        alone = self._alone(model)
+        return alone if self._second is None else followed(alone, self._second)
+
+    def _alone(self, model: str) -> Candidate:
         if is_foundation(model):
             return Candidate(lambda: self._load_foundation(model), measure_ap=measure_ap)
         look = _Look(self, model)

@@ -35,9 +35,10 @@ class Swapper:
         clock: Callable[[], float] = time.monotonic,
         told: Callable[[Progress], None] | None = None,
     ) -> None:
-        """``find`` gives a candidate of a name, without looking at it yet. ``told`` hears of every step, in the swap's
-        thread."""
-        self._loop, self._find, self._clock, self._told = loop, find, clock, told
+        """``find`` gives a candidate of a name, without looking at it yet. ``told`` is the first that `listen` has
+        called."""
+        self._loop, self._find, self._clock = loop, find, clock
+        self._listeners: tuple[Callable[[Progress], None], ...] = () if told is None else (told,)
         self._lock = threading.Lock()
         self._history: deque[SwapReport] = deque(maxlen=_KEPT_REPORTS)
         self._previous: Detector | None = None
@@ -55,6 +56,10 @@ class Swapper:
     def progress(self) -> Progress | None:
         """How far the swap under way has come, or how the last one ended."""
         return self._progress
+
+    def listen(self, listener: Callable[[Progress], None]) -> None:
+        """Have ``listener`` called at every step of each swap, in the swap's thread."""
+        self._listeners += (listener,)
 
     def report(self, number: int) -> SwapReport | None:
         """That of one swap; None where it is not decided, or long ago."""
@@ -143,5 +148,5 @@ class Swapper:
 
     def _tell(self, progress: Progress) -> None:
         self._progress = progress
-        if self._told is not None:
-            self._told(progress)
+        for listener in self._listeners:
+            listener(progress)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.concurrency import Closed
-from edgevision.errors import EdgeVisionError
+from edgevision.errors import EdgeVisionError, UsageError
 from edgevision.interfaces import Controls, Detector, Renderer, Sink, Source, StagedDetector, Tracker
 from edgevision.pipeline.detection_interval import usable
 from edgevision.pipeline.inference_workers import InferenceWorkers, Job, as_staged
@@ -39,14 +39,16 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         controls: Controls | None = None,
         snapshot: Callable[[NDArray[np.uint8], Result], None] | None = None,
-        streams: int = 1,
+        workers: int | None = None,
         detect_every: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
+        streams: int | None = None,
     ) -> None:
         """``min_score`` is applied after the tracker, which follows an object half hidden by its doubtful boxes too;
         by default it is what the detector that serves is to show.
 
-        ``streams`` frames are inferred at once; ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
+        ``workers`` frames (by default 1) are inferred at once, each by a worker of its own; ``streams`` is the old name
+        of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
 
         Of ``detect_every`` frames one is detected; the others' boxes are predicted by the tracker, which is needed
         then, and `Result.predicted` says so (`UsageError` where there is none). A ``renderer`` is needed where a sink
@@ -56,7 +58,10 @@ class Pipeline:
         self._follower = TrackingStage(tracker, min_score, detect_every)
         self._renderer, self._sinks = renderer, tuple(sinks)
         self.controls = controls or Controls()
-        self._snapshot, self._streams, self._clock = snapshot, streams, clock
+        self._snapshot, self._clock = snapshot, clock
+        self._workers = next((count for count in (workers, streams) if count is not None), 1)
+        if self._workers < 1:
+            raise UsageError(f"workers: expected at least 1, got {self._workers}")
         self._detect_every = usable(detect_every, source.info)
         self._meter = LoopMetrics(clock)
         self._lanes: InferenceWorkers | None = None
@@ -81,7 +86,7 @@ class Pipeline:
         reason = ""
         self._thread, self._ended = threading.get_ident(), False
         self._lanes = lanes = InferenceWorkers(
-            self._source, self._detector, self._streams, self._clock, self._detect_every
+            self._source, self._detector, self._workers, self._clock, self._detect_every
         )
         try:
             while not self.controls.quitting:

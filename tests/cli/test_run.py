@@ -89,7 +89,7 @@ def test_json_lines_have_the_promised_shape(place):
 
 def test_a_box_is_of_its_own_frame(place):
     """The block moves; the box of frame k must be where the block was in frame k (cells are 32 px here)."""
-    _, out, _ = run_blobs(place, "--source", "clip.mp4", "--json", "-", "--streams", "3", "--conf", "0.9")
+    _, out, _ = run_blobs(place, "--source", "clip.mp4", "--json", "-", "--workers", "3", "--conf", "0.9")
     lines = as_json(out)
     full = [line for line in lines if line["detections"]]
     assert {line["frame"] for line in full} >= {0, 8, 16, 24, 32}
@@ -116,7 +116,7 @@ def test_frames_and_duration_limit(place):
     _, out, _ = run_blobs(place, "--source", "clip.mp4", "--frames", "7", "--json", "-")
     assert len(out.splitlines()) == 7
     began = time.monotonic()
-    code, _, err = run_blobs(place, "--source", "scene://?size=160x120", "--duration", "0.5")
+    code, _, err = run_blobs(place, "--source", "scene://?size=160x120", "--seconds", "0.5")
     assert code == 0
     assert time.monotonic() - began < 20
     assert int(re.search(r"(\d+) frames", err)[1]) >= 5
@@ -265,7 +265,7 @@ def test_a_closed_pipe_ends_quietly(place):
 
 
 def test_without_a_display_the_page_is_used_and_said(place):
-    process = start(place, "run", "--model", "./blobs", "--source", "scene://?size=160x120", "--duration", "1")
+    process = start(place, "run", "--model", "./blobs", "--source", "scene://?size=160x120", "--seconds", "1")
     _, err = process.communicate(timeout=60)
     assert process.returncode == 0, err
     assert re.search(r"live page at http://127\.0\.0\.1:\d+/\?token=\S{16,}", err)
@@ -278,7 +278,7 @@ def test_version_and_help(place):
     code, out, _ = call(place, "run", "--help")
     assert code == 0
     for flag in ("--source", "--model", "--conf", "--iou", "--classes", "--imgsz", "--display", "--host", "--port",
-                 "--save", "--json", "--frames", "--duration", "--threads", "--streams", "--width", "--height",
+                 "--save", "--json", "--frames", "--seconds", "--threads", "--workers", "--width", "--height",
                  "--fps", "--track", "--verbose"):  # fmt: skip
         assert flag in out
 

@@ -206,9 +206,7 @@ def test_what_cannot_be_meant_is_one_line(place, runtime, arguments, message):
 
 
 def test_an_app_that_wants_no_control_has_none(place, runtime):
-    with RunningApp(
-        place, runtime, "--model", "blobs", "--display", "none", "--no-control", "--duration", "1.5"
-    ) as app:
+    with RunningApp(place, runtime, "--model", "blobs", "--display", "none", "--no-control", "--seconds", "1.5") as app:
         _, err = app.process.communicate(timeout=HANG_S)
     assert app.process.returncode == 0, err
     assert not runtime.exists() or not list(runtime.iterdir())

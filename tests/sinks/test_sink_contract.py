@@ -156,7 +156,7 @@ def test_what_comes_after_close_is_left_alone(made):
 def test_table_names_every_file_that_is_a_sink():
     import edgevision.sinks as package
 
-    named = {place.partition(":")[0].rpartition(".")[2] for place in SINKS.values()}
+    named = {kind.place.partition(":")[0].rpartition(".")[2] for kind in SINKS.values()}
     files = {path.stem for path in Path(package.__file__).parent.glob("*.py")}
     assert files - named == {"__init__", "render", "snapshot", "video_encoder"}
 

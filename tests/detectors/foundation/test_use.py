@@ -46,7 +46,7 @@ def test_run_takes_one_by_name(shelf, tmp_path):
     assert len(frames) == 2 and frames[0]["model"] == f"foundation:owlvit@{folder.name}"
 
 
-@pytest.mark.parametrize("flag", [["--iou", "0.5"], ["--imgsz", "320"], ["--classes", "person"], ["--streams", "2"]])
+@pytest.mark.parametrize("flag", [["--iou", "0.5"], ["--imgsz", "320"], ["--classes", "person"], ["--workers", "2"]])
 def test_run_refuses_flags_that_mean_nothing(flag):
     from typer.testing import CliRunner
 

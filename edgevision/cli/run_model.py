@@ -1,0 +1,86 @@
+"""The detector of ``edgevision run``, and those that may replace it, loaded as its options say."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+
+from edgevision.cli.console import announce
+from edgevision.cli.foundation_options import FoundationLoader
+from edgevision.cli.run_options import RunOptions
+from edgevision.deployment.candidate import CandidateFactory, LoadOptions
+from edgevision.detectors.cascade import SecondStage
+from edgevision.detectors.foundation import is_foundation
+from edgevision.detectors.onnx_detector import OnnxDetector
+from edgevision.detectors.registry import load_detector
+from edgevision.errors import UsageError
+from edgevision.interfaces import Detector
+
+
+def refuse_useless_options(options: RunOptions) -> None:
+    """Raises `UsageError` for options that mean nothing together, before anything is opened."""
+    if options.detect_every > 1 and not options.tracking:
+        raise UsageError(
+            "--no-track leaves nothing that predicts boxes between detections: leave it out, or --detect-every 1"
+        )
+    foundation_loader(options).check(
+        options.model,
+        iou=options.iou,
+        classes=options.classes,
+        imgsz=options.imgsz,
+        workers=options.workers,
+        watch=options.watch_folder,
+    )
+
+
+def foundation_loader(options: RunOptions) -> FoundationLoader:
+    """What loads a ``foundation:NAME``, at the start and when it is swapped in."""
+    return FoundationLoader(
+        prompts=options.prompts,
+        weights=options.weights,
+        device=options.device,
+        ask=options.ask,
+        allow_upload=options.allow_upload,
+        api_url=options.api_url,
+        api_model=options.api_model,
+        min_score=options.conf,
+        threads=options.threads,
+    )
+
+
+def usable_workers(options: RunOptions, default: int) -> int:
+    """How many frames are inferred at once: a foundation model and a second stage take one at a time."""
+    return 1 if is_foundation(options.model) or options.then is not None else options.workers or default
+
+
+def open_detector(options: RunOptions, workers: int, stack: ExitStack) -> tuple[Detector, CandidateFactory]:
+    """The detector that serves first, and the factory of its successors, which are set up as it is."""
+    load = LoadOptions(
+        min_score=options.conf,
+        iou_threshold=options.iou,
+        only_classes=options.only_classes,
+        side_px=options.imgsz,
+        threads=options.threads,
+        lanes=workers,
+        track=options.tracking,
+    )
+    foundation = foundation_loader(options)
+    first: Detector
+    if is_foundation(options.model):
+        first = loaded = stack.enter_context(foundation(options.model))
+        stack.callback(foundation.account, loaded, announce)
+        announce(loaded.mode)
+    else:
+        first = load_detector(
+            options.model,
+            min_score=load.min_score,
+            iou_threshold=load.iou_threshold,
+            only_classes=load.only_classes,
+            side_px=load.side_px,
+            threads=load.threads,
+            lanes=workers,
+        )
+    second: OnnxDetector | None = None
+    if options.then is not None:
+        second = load_detector(options.then, threads=options.threads)
+    candidates = CandidateFactory(load, first, foundation, second)
+    return first if second is None else SecondStage(first, second), candidates
