@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
-    ["errors", "types", "interfaces", "concurrency"],
+    ["errors", "types", "interfaces", "concurrency", "regular_file"],
     ["capture", "detectors"],
     ["tracking", "sinks", "datasets"],
     ["pipeline", "evaluation"],

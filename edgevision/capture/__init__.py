@@ -57,9 +57,10 @@ def _images(spec: str) -> bool:
     if not spec:
         return False
     if path.is_file():
-        from edgevision.capture.images import is_image
+        from edgevision.capture.images import is_still
 
-        return is_image(path)
+        # A GIF is a film as often as not.
+        return is_still(path) and path.suffix.lower() != ".gif"
     return path.is_dir() or (glob.has_magic(spec) and "://" not in spec)
 
 
