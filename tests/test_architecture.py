@@ -24,6 +24,7 @@ FLOORS: list[list[str]] = [
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 HEAVY_ONLY_IN = {
     "onnxruntime": ("detectors/onnx_session.py", "training/"),
+    "openvino": ("detectors/openvino_session.py",),
     "torch": ("detectors/foundation/", "training/"),
     "transformers": ("detectors/foundation/", "training/"),
     "ultralytics": ("detectors/foundation/", "training/"),

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from edgevision.detectors.boxes import nms
 from edgevision.detectors.decoders import Candidates, Head, make_decoder
+from edgevision.detectors.engines import DEFAULT_ENGINE, InferenceSession
 from edgevision.detectors.manifest import Manifest
-from edgevision.detectors.onnx_session import Session
 from edgevision.detectors.preprocess import Letterbox, Prepared, Preprocessor
 from edgevision.errors import ModelFailed, ModelInvalid, UsageError
 from edgevision.types import Detections
@@ -36,7 +36,7 @@ class OnnxDetector:
     def __init__(
         self,
         manifest: Manifest,
-        session: Session,
+        session: InferenceSession,
         *,
         min_score: float | None = None,
         iou_threshold: float | None = None,
@@ -72,8 +72,9 @@ class OnnxDetector:
 
     @property
     def name(self) -> str:
-        """``name@version``."""
-        return self.manifest.label
+        """``name@version``, and ``/engine`` where that is not onnxruntime: results say by it what produced them."""
+        label, engine = self.manifest.label, self.session.engine
+        return label if engine == DEFAULT_ENGINE else f"{label}/{engine}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -141,7 +142,7 @@ class OnnxDetector:
         return found
 
 
-def _check_input(manifest: Manifest, session: Session) -> None:
+def _check_input(manifest: Manifest, session: InferenceSession) -> None:
     """The graph's input against the recipe that is to feed it."""
     recipe, where = manifest.input, session.where
     named = [i for i in session.inputs if i.name == recipe.name] if recipe.name else list(session.inputs)

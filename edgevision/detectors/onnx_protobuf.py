@@ -217,6 +217,19 @@ def fields_of(data: bytes | memoryview) -> list[tuple[int, int, Value]]:
     return list(_Walk().fields(memoryview(data)))
 
 
+def metadata_of(model: bytes) -> dict[str, str]:
+    """Key-value pairs of a model's ``metadata_props``; nothing where the bytes are no ONNX model."""
+    pairs: dict[str, str] = {}
+    try:
+        for number, _, value in _Walk().fields(memoryview(model)):
+            if number == MODEL_METADATA:
+                entry = {inner: _text(part) for inner, _, part in _Walk().fields(_message(value))}
+                pairs[entry.get(1, "")] = entry.get(2, "")
+    except _Malformed:
+        return {}
+    return pairs
+
+
 def varint(value: int) -> bytes:
     """A non-negative number as protocol buffers write it."""
     out = bytearray()

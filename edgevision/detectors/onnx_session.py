@@ -63,8 +63,10 @@ def silent_onnxruntime() -> ModuleType:
 class Session:
     """A loaded graph in ``lanes`` independent copies of ``threads`` threads each.
 
-    `run` may be called from several threads at once, for different lanes.
+    `run` may be called from several threads at once, for different lanes. Keeps `engines.InferenceSession`.
     """
+
+    engine = "onnxruntime"
 
     def __init__(self, model: bytes, where: str, threads: int = 1, lanes: int = 1) -> None:
         """Load a graph from its bytes; ``where`` names it in errors. Raises `ModelInvalid`."""
@@ -95,12 +97,18 @@ class Session:
 
     def run(self, tensor: NDArray[Any], lane: int = 0, input_name: str | None = None) -> list[NDArray[Any]]:
         """All outputs for one input tensor, as fresh arrays. Raises `ModelFailed`."""
+        if not self._sessions:
+            raise ModelFailed(f"{self.where}: is closed")
         name = input_name or self.inputs[0].name
         try:
             outputs = cast(list[NDArray[Any]], self._sessions[lane].run(None, {name: tensor}))
         except Exception as exc:
             raise ModelFailed(f"{self.where}: failed on an input of shape {tensor.shape}: {_brief(exc)}") from exc
         return outputs
+
+    def close(self) -> None:
+        """Free the graph. Idempotent."""
+        self._sessions = []
 
 
 def _info(value: Any) -> TensorInfo:

@@ -15,9 +15,11 @@ from pathlib import Path
 
 from edgevision.detectors.decoders import FAMILIES, recognise
 from edgevision.detectors.decoders.base import Graph
+from edgevision.detectors.engine_choice import engine_for
+from edgevision.detectors.engines import DEFAULT_ENGINE, open_session
 from edgevision.detectors.manifest import Manifest, manifest_from, read_manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
-from edgevision.detectors.onnx_session import Session, default_threads
+from edgevision.detectors.onnx_session import default_threads
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
 
 DEFAULT_MODEL = "person"
@@ -136,12 +138,14 @@ def load_detector(
     side_px: int | None = None,
     threads: int | None = None,
     lanes: int = 1,
+    engine: str = DEFAULT_ENGINE,
 ) -> OnnxDetector:
     """Load a model by name (``"person"``) or path (``"best.onnx"``), ready and warm.
 
     ``min_score`` and ``iou_threshold`` default to the model's own; ``only_classes`` are names; ``side_px`` sets the
-    input size of a graph that leaves it open; ``threads`` each for ``lanes`` frames at once. Raises `ModelNotFound`,
-    `ModelInvalid` and `UsageError`.
+    input size of a graph that leaves it open; ``threads`` each for ``lanes`` frames at once. ``engine`` is one of
+    `engines.ENGINES`, or ``auto`` for the one that this machine measured fastest. Raises `ModelNotFound`,
+    `ModelInvalid`, `MissingExtra` and `UsageError`.
     """
     stored = find_model(model)
     return detector_from(
@@ -153,6 +157,7 @@ def load_detector(
         side_px=side_px,
         threads=threads,
         lanes=lanes,
+        engine=engine,
     )
 
 
@@ -166,17 +171,19 @@ def detector_from(
     side_px: int | None = None,
     threads: int | None = None,
     lanes: int = 1,
+    engine: str = DEFAULT_ENGINE,
 ) -> OnnxDetector:
     """A detector of a model that was found and whose bytes were read: `load_detector` says the rest."""
     if lanes < 1 or (threads is not None and threads < 1):
         raise UsageError(f"expected at least 1 thread and 1 stream, got {threads} and {lanes}")
     count = threads if threads is not None else (default_threads() if lanes == 1 else 1)
-    session = Session(graph, str(stored.path), count, lanes)
+    sha256 = hashlib.sha256(graph).hexdigest()
+    session = open_session(engine_for(engine, sha256, user_data_folder()), graph, str(stored.path), count, lanes)
     manifest = stored.manifest or from_metadata(stored.path, session)
     manifest = _resized(manifest, session, side_px)
     if manifest.sha256 is None:
         # So that whoever compares two models can tell their bytes apart.
-        manifest = manifest.model_copy(update={"sha256": hashlib.sha256(graph).hexdigest()})
+        manifest = manifest.model_copy(update={"sha256": sha256})
     detector = OnnxDetector(
         manifest, session, min_score=min_score, iou_threshold=iou_threshold, only_classes=only_classes
     )
@@ -219,7 +226,7 @@ def from_metadata(path: Path, session: Graph) -> Manifest:
     return manifest_from({"name": model_name(path.stem), **values}, f"{path} (metadata)")
 
 
-def _resized(manifest: Manifest, session: Session, side_px: int | None) -> Manifest:
+def _resized(manifest: Manifest, session: Graph, side_px: int | None) -> Manifest:
     """The manifest with another input size, where the graph leaves its size open."""
     if side_px is None:
         return manifest

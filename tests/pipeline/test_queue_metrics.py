@@ -64,7 +64,6 @@ def test_an_error_that_was_handed_over_is_not_kept():
             slot.take()
 
 
-
 def test_closing_frees_a_blocked_writer():
     slot = BoundedQueue(capacity=1)
     slot.put(1)
