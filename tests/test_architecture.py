@@ -165,3 +165,38 @@ def test_help_imports_nothing_heavy():
 
 def test_no_file_with_a_name_that_says_nothing():
     assert not [p for p in FILES if p.stem in {"utils", "helpers", "common", "misc"}]
+
+
+TESTS = Path(__file__).resolve().parent
+TEST_FILES = sorted(TESTS.rglob("*.py"))
+
+
+def test_no_test_imports_a_test():
+    wrong = [
+        f"{path.relative_to(TESTS)}:{node.lineno}"
+        for path in TEST_FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.ImportFrom) and ".test_" in f".{node.module}")
+        or (isinstance(node, (ast.Import, ast.ImportFrom)) and any(".test_" in f".{a.name}" for a in node.names))
+    ]
+    assert not wrong, f"{wrong}: move what they share to tests/support"
+
+
+def test_names_of_tests_are_at_most_70_characters():
+    long = [
+        f"{path.name}: {node.name}"
+        for path in TEST_FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name.startswith("test_") and len(node.name) > 70
+    ]
+    assert not long, "\n".join(long)
+
+
+def test_wait_for_is_written_once():
+    places = [
+        path.name
+        for path in TEST_FILES
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef) and node.name == "wait_for"
+    ]
+    assert places == ["waiting.py"]

@@ -100,7 +100,7 @@ def test_runs_of_neighbours_leave_enough_of_them():
 
 
 @pytest.mark.parametrize(("blocks", "between"), [(16, 0.0), (16, 0.5), (8, 0.4), (4, 0.0)])
-def test_two_runs_of_the_same_differ_by_less_than_their_interval_in_19_of_20(blocks, between):
+def test_two_equal_runs_differ_by_less_than_their_interval_in_19_of_20(blocks, between):
     """And each interval holds the truth about as often: frames and blocks are correlated, as on a real machine."""
     rng = np.random.default_rng(blocks + round(100 * between))
     same = held = 0

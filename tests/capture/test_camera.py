@@ -272,7 +272,7 @@ def test_stamps_of_another_clock_give_way_to_the_time_of_arrival(stamp_ms):
     assert not clock.repeated, "a driver without stamps repeats none"
 
 
-def test_a_stamp_a_little_ahead_is_now_and_one_that_jumps_back_is_not_believed():
+def test_a_stamp_slightly_ahead_is_now_and_a_jump_back_is_ignored():
     clock = DriverClock()
     now = 5_000 * S
     assert clock.captured_ns((now + 28 * MS) / MS, now) == now  # vivid

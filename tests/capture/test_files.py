@@ -20,9 +20,9 @@ from edgevision.capture.video import VideoSource
 from edgevision.errors import SourceBroken, SourceNotFound, UsageError
 from edgevision.interfaces import Source
 from edgevision.types import Frame
+from tests.support.places import SHARED
 from tests.support.video import cut, film, number_of, overwrite, picture
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 INTRA = {"crf": "12", "preset": "ultrafast"}
 
 

@@ -7,7 +7,6 @@ import threading
 import time
 from dataclasses import replace
 from math import pi
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -25,8 +24,8 @@ from edgevision.capture.scenery.world import PLACES, World
 from edgevision.detectors import boxes
 from edgevision.errors import UsageError
 from edgevision.evaluation.score import match
+from tests.support.places import SHARED
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SMALL = (320, 180)
 
 

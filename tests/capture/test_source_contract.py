@@ -30,7 +30,7 @@ from edgevision.capture.picamera import PiCameraSource
 from edgevision.capture.stream import StreamSource
 from edgevision.interfaces import Source
 from edgevision.types import Frame
-from tests.capture.test_picamera import FakePicamera2, FakeRequest
+from tests.support.picamera import FakePicamera2, FakeRequest
 from tests.support.video import WebCamera, film, picture
 
 CAMERA = os.environ.get("EDGEVISION_CAMERA")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -15,58 +14,11 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.support.models import as_json, blob_frame_pixels, blob_model
+from tests.support.command_line import CLIP_FRAMES as FRAMES
+from tests.support.command_line import call, environment, run_blobs, start
+from tests.support.models import as_json, blob_frame_pixels
 
 BOX = (32, 32, 64, 64)
-FRAMES = 40
-
-
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with a detector of red blocks and a clip of one that moves right by 4 px a frame."""
-    folder = tmp_path_factory.mktemp("cli")
-    blob_model(folder / "blobs")
-    with av.open(str(folder / "clip.mp4"), "w") as container:
-        stream = container.add_stream("libx264", rate=25, options={"qp": "0"})
-        stream.width, stream.height, stream.pix_fmt = 256, 128, "yuv444p"
-        for k in range(FRAMES):
-            pixels = blob_frame_pixels(256, 128, [(32 + 4 * k, 32, 64 + 4 * k, 64)])
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="bgr24")))
-        container.mux(stream.encode())
-    still = np.zeros((128, 256, 3), np.uint8)
-    still[32:64, 96:128, 2] = 255
-    for k in range(6):
-        (folder / "still").mkdir(exist_ok=True)
-        cv2.imwrite(str(folder / "still" / f"{k}.png"), still)
-    return folder
-
-
-def environment():
-    keep = {k: v for k, v in os.environ.items() if k not in {"DISPLAY", "WAYLAND_DISPLAY", "EDGEVISION_MODELS"}}
-    return {**keep, "COLUMNS": "200", "NO_COLOR": "1"}
-
-
-def start(place, *arguments, **options):
-    return subprocess.Popen(
-        [sys.executable, "-m", "edgevision", *arguments],
-        cwd=place,
-        env=environment(),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        **options,
-    )
-
-
-def call(place, *arguments):
-    process = start(place, *arguments)
-    out, err = process.communicate(timeout=60)
-    assert "Traceback" not in err, err
-    return process.returncode, out, err
-
-
-def run_blobs(place, *arguments):
-    return call(place, "run", "--model", "./blobs", "--display", "none", *arguments)
 
 
 def test_json_lines_have_the_promised_shape(place):

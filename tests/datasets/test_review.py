@@ -9,7 +9,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from urllib.parse import quote
 
 import cv2
@@ -23,9 +22,22 @@ from edgevision.datasets.review import Review, StaleRevision
 from edgevision.datasets.review_queue import Thresholds, picture_order
 from edgevision.errors import EdgeVisionError, SourceBroken, UsageError
 from edgevision.web.review_page import ReviewPage
-from tests.support.review import CLASSES, DOUBTFUL, FAINT, HEIGHT, LESS, SURE, WIDTH, box, data_folder, labels, on_disk
+from tests.support.review import (
+    CLASSES,
+    DOUBTFUL,
+    FAINT,
+    HEIGHT,
+    LESS,
+    SURE,
+    TOKEN,
+    WIDTH,
+    box,
+    data_folder,
+    labels,
+    on_disk,
+    start,
+)
 
-TOKEN = "a-token-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 
 
@@ -319,17 +331,6 @@ def test_the_page_forbids_foreign_content(page):
 
 
 # ---- the command
-
-
-def start(folder: Path, *options: str) -> tuple[subprocess.Popen[str], int]:
-    """The command in a process of its own, and its port."""
-    command = [sys.executable, "-m", "edgevision", "distill", "review", str(folder), "--port", "0", "--token", TOKEN]
-    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
-    assert process.stderr is not None
-    for line in process.stderr:
-        if match := re.search(r"http://127\.0\.0\.1:(\d+)/\?token=", line):
-            return process, int(match[1])
-    raise AssertionError(f"it did not start: {process.wait(10)}")
 
 
 class At:

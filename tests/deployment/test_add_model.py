@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import time
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,8 +16,8 @@ from edgevision.deployment.probe import Limits
 from edgevision.detectors.registry import load_detector
 from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound, UsageError
 from tests.support.models import blob_frame_pixels, blob_model, constant_model, save, ultralytics_metadata
+from tests.support.places import SHARED
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SIDE = 96
 CELLS = 144 + 36 + 9
 """Cells of strides 8, 16, 32 in a 96 px input."""

@@ -104,7 +104,7 @@ class TestSteps:
             candidate.golden(through(candidate)[1])
 
 
-def test_a_foundation_model_comes_from_its_own_loader_and_has_no_file_to_look_at():
+def test_a_foundation_model_uses_its_own_loader_and_has_no_file():
     loaded = []
     supply = CandidateFactory(load_foundation=lambda name: loaded.append(name) or Scored("big@1", 0.9, 0.3))
     candidate = supply.candidate("foundation:big")

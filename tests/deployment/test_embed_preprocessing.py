@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -19,8 +18,8 @@ from edgevision.detectors.onnx_session import Session
 from edgevision.detectors.preprocess import Preprocessor
 from edgevision.errors import ModelInvalid
 from tests.support.models import blob_frame_pixels
+from tests.support.places import SHARED
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 WIDTH, HEIGHT = 48, 32
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -29,8 +28,8 @@ from edgevision.deployment.verify_model import verify_model
 from edgevision.detectors.manifest import InputRecipe, Manifest, Resize
 from edgevision.detectors.onnx_session import Session
 from edgevision.types import Detections
+from tests.support.places import SHARED
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 SQUARE = InputRecipe(width_px=64, height_px=64)
 
 
@@ -283,7 +282,7 @@ def test_one_place_tells_only_what_sees_nothing():
     assert one_place(WHOLE).right == UNIT
 
 
-def test_real_networks_see_whole_pictures_as_their_pieces_when_resized_as_they_were_trained(own_models):
+def test_real_networks_agree_on_wholes_and_pieces_with_the_right_resize(own_models):
     """Some 250 inferences of a stretched one, on pictures of as many places as there are."""
     weights, folder = SHARED / "weights", SHARED / "data" / "person" / "images" / "val"
     if not folder.is_dir() or not weights.is_dir():

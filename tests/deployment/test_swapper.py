@@ -16,32 +16,12 @@ from edgevision.deployment.gates import Gates
 from edgevision.deployment.report import Verdict
 from edgevision.deployment.swapper import Swapper
 from edgevision.errors import ModelFailed, ModelInvalid, UsageError
-from edgevision.interfaces import ContextManaged
 from edgevision.pipeline.loop import Pipeline
-from edgevision.types import Detections, Frame, SourceInfo
+from edgevision.types import Detections
+from tests.support.models import CountingCamera
+from tests.support.waiting import wait_for
 
 QUICK = Gates(shadow_frames=15, watch_s=0.15, latency_runs=5, patience_s=5)
-
-
-class Camera(ContextManaged):
-    """200 frames a second until closed; pixels carry the frame's number."""
-
-    def __init__(self):
-        self.info = SourceInfo("camera", 64, 48, 30.0, True)
-        self.trouble = None
-        self._index = 0
-        self._closed = threading.Event()
-
-    def read(self):
-        if self._closed.wait(0.005):
-            return None
-        pixels = np.full((48, 64, 3), self._index % 200, np.uint8)
-        frame = Frame(pixels, self._index, time.monotonic_ns(), self.info)
-        self._index += 1
-        return frame
-
-    def close(self):
-        self._closed.set()
 
 
 class Model:
@@ -72,7 +52,7 @@ class Model:
 def running(first):
     """A loop in a thread; gives the pipeline and the list of (index, model, number of boxes, first x) it published."""
     seen = []
-    camera = Camera()
+    camera = CountingCamera()
     pipeline = Pipeline(camera, first)
 
     def loop():
@@ -102,13 +82,6 @@ def swapper(pipeline, *models, told=None, **candidate):
         return table[name]
 
     return Swapper(pipeline, lambda name: Candidate(lambda: load(name), **candidate), told=told)
-
-
-def wait_for(condition):
-    deadline = time.monotonic() + 5
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_good_model_is_accepted_and_serves():
@@ -153,7 +126,7 @@ def test_what_cannot_be_loaded_is_a_verdict_not_a_crash():
         assert report.failed.figure == "nonsense: not a model"
 
 
-def test_breaking_while_it_serves_goes_back_and_no_frame_is_without_a_result():
+def test_a_failure_while_serving_rolls_back_and_no_frame_lacks_a_result():
     with running(Model("old@1")) as (pipeline, seen):
         bad = Model("bad@2", breaks_after=3 + 5 + 15 + 4)
         report = swapper(pipeline, bad).swap("bad@2", QUICK)
@@ -229,7 +202,7 @@ def test_accuracy_on_a_labelled_set_is_a_gate():
             Gates(**half)
 
 
-def test_what_is_looked_at_before_and_after_loading_stands_in_the_report_in_order():
+def test_the_report_lists_checks_before_and_after_loading_in_order():
     loaded = []
 
     def look(name, figure=None):
@@ -305,7 +278,7 @@ def test_the_end_of_the_loop_ends_a_swap():
 
 
 def test_who_waits_in_the_loops_own_thread_is_told():
-    camera = Camera()
+    camera = CountingCamera()
     pipeline = Pipeline(camera, Model("old@1"))
     swaps = swapper(pipeline, Model("new@2"))
     app = App(pipeline, swaps)

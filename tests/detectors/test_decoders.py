@@ -13,7 +13,7 @@ import pytest
 from edgevision.detectors.decoders import Head, make_decoder
 from edgevision.detectors.onnx_session import Session, TensorInfo
 from edgevision.errors import ModelInvalid
-from tests.detectors.test_ultralytics_decoder import CLASSES, INPUT_WH, MIN_SCORE, check, grid, head, sigmoid
+from tests.support.decoding import CLASSES, INPUT_WH, MIN_SCORE, check, grid, head, sigmoid
 from tests.support.models import constant_model
 
 WIDTH, HEIGHT = INPUT_WH

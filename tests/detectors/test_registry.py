@@ -18,8 +18,7 @@ from edgevision.detectors.onnx_session import Session
 from edgevision.detectors.registry import load_detector
 from edgevision.errors import ModelFailed, ModelInvalid, ModelNotFound, UsageError
 from tests.support.models import blob_frame_pixels, blob_model, constant_model, ultralytics_metadata
-
-SHARED = Path(__file__).resolve().parents[3] / "shared"
+from tests.support.places import SHARED
 
 
 @pytest.fixture

@@ -210,7 +210,7 @@ def test_a_real_model_is_measured(blobs):
     assert report.labels_by_size == {"small": 24, "medium": 0, "large": 0}
 
 
-def test_the_command_writes_figures_and_pictures_and_sets_models_against_each_other(blobs, tmp_path):
+def test_evaluate_writes_figures_and_sheets_and_compares_models(blobs, tmp_path):
     model, data = blobs
     blind = blob_model(tmp_path / "blind", "blind", channel=2)
     out = tmp_path / "out"
@@ -247,7 +247,7 @@ class HatFinder:
         return Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 1]))
 
 
-def test_on_a_card_a_class_whose_truth_the_scene_does_not_know_is_not_called_false(monkeypatch):
+def test_a_card_does_not_call_a_class_false_that_the_scene_lacks(monkeypatch):
     shown = []
     monkeypatch.setattr(package_model, "sheet", lambda outcomes, classes: shown.extend(outcomes))
     package_model._scene_sheet(HatFinder(), ModelCardFields("hats"))

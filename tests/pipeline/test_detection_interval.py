@@ -29,11 +29,11 @@ from edgevision.sinks.json_lines import as_record
 from edgevision.sinks.render import Renderer
 from edgevision.tracking.bytetrack import ByteTracker
 from edgevision.types import Detections, Frame, SourceInfo, StageTimes
-from tests.cli.test_run import place, run_blobs  # noqa: F401 - a fixture
-from tests.deployment.test_swapper import Camera, wait_for
+from tests.support.command_line import run_blobs
 from tests.support.display import RUNNING, result_of
-from tests.support.models import FakeClock, ListSource, numbered_pictures
+from tests.support.models import CountingCamera, FakeClock, ListSource, numbered_pictures
 from tests.support.video import film
+from tests.support.waiting import wait_for
 
 FILE = SourceInfo("file", 64, 48, 30.0, live=False)
 CAMERA = SourceInfo("camera", 64, 48, 30.0, live=True)
@@ -317,7 +317,7 @@ class Liar(ByteTracker):
 
 def swap_while_running(new, tracker, **gates):
     """The report of a swap in a loop that detects on every third frame, and its results."""
-    camera, got = Camera(), []
+    camera, got = CountingCamera(), []
     pipeline = Pipeline(camera, Walker("old@1"), tracker=tracker, detect_every=3)
     thread = threading.Thread(target=lambda: [got.append(r) for r in pipeline])
     thread.start()
@@ -395,7 +395,7 @@ def test_a_contender_says_how_often_it_detects():
 # The command line
 
 
-def test_run_turns_the_tracker_on_and_says_which_frames_are_predicted(place):  # noqa: F811
+def test_run_turns_the_tracker_on_and_says_which_frames_are_predicted(place):
     code, out, err = run_blobs(place, "--source", "clip.mp4", "--json", "-", "--detect-every", "2", "--frames", "20")
     assert code == 0, err
     rows = [json.loads(line) for line in out.splitlines()]
@@ -406,7 +406,7 @@ def test_run_turns_the_tracker_on_and_says_which_frames_are_predicted(place):  #
     assert "20 frames (10 of them predicted)" in err
 
 
-def test_run_refuses_what_cannot_be_and_says_where_nothing_comes_of_it(place):  # noqa: F811
+def test_run_refuses_what_cannot_be_and_says_where_nothing_comes_of_it(place):
     code, _, err = run_blobs(place, "--source", "clip.mp4", "--detect-every", "2", "--no-track")
     assert code == 2
     assert "--no-track leaves nothing that predicts boxes" in err

@@ -22,6 +22,7 @@ from edgevision.capture.camera import CameraSource, list_cameras
 from edgevision.cli.doctor import cameras as doctor_cameras
 from edgevision.errors import SourceLost, SourceNotFound
 from tests.support.models import blob_model
+from tests.support.waiting import wait_for
 
 DEVICE = "/dev/video0"
 LOST_LIMIT_S = 2.0
@@ -172,14 +173,6 @@ def follow(source, seen: list, stop: threading.Event) -> threading.Thread:
     thread = threading.Thread(target=read)
     thread.start()
     return thread
-
-
-def wait_for(condition, limit_s: float) -> float:
-    start_s = time.monotonic()
-    while not condition():
-        assert time.monotonic() - start_s < limit_s
-        time.sleep(0.01)
-    return time.monotonic() - start_s
 
 
 @pytest.mark.parametrize("fault", ["unplugged", "stalled"])

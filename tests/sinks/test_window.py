@@ -20,6 +20,7 @@ from edgevision.errors import SinkError
 from edgevision.interfaces import Controls
 from edgevision.sinks import window
 from edgevision.sinks.window import WindowSink, why_no_window
+from tests.support.waiting import wait_for
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,13 +81,6 @@ def pixels_on(screen: Path) -> np.ndarray:
 
 def count_of(screen: Path, colour: tuple[int, int, int]) -> int:
     return int((np.abs(pixels_on(screen).astype(int) - colour).max(axis=2) <= 6).sum())
-
-
-def wait_for(condition, within_s: float = 10.0) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.05)
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import queue
-import shutil
 import threading
 import time
 from collections.abc import Callable
@@ -17,8 +16,8 @@ from numpy.typing import NDArray
 
 from edgevision.interfaces import ContextManaged
 from edgevision.types import Frame, SourceInfo
+from tests.support.places import CHROMIUM
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage"]
 VIEW_WH = (480, 270)
 CAMERA_WH = (640, 360)

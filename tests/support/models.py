@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -210,3 +211,24 @@ def squares_data(root: Path, side_px: int = 64, train: int = 30, val: int = 10) 
 
 def as_json(text: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
+
+
+class CountingCamera(ContextManaged):
+    """200 frames a second until closed; pixels carry the frame's number."""
+
+    def __init__(self):
+        self.info = SourceInfo("camera", 64, 48, 30.0, True)
+        self.trouble = None
+        self._index = 0
+        self._closed = threading.Event()
+
+    def read(self):
+        if self._closed.wait(0.005):
+            return None
+        pixels = np.full((48, 64, 3), self._index % 200, np.uint8)
+        frame = Frame(pixels, self._index, time.monotonic_ns(), self.info)
+        self._index += 1
+        return frame
+
+    def close(self):
+        self._closed.set()

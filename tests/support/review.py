@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import cv2
@@ -11,6 +14,7 @@ from edgevision.datasets.annotations import Box, PictureLabels
 from edgevision.datasets.data_folder import DataFolder
 
 WIDTH, HEIGHT = 320, 240
+TOKEN = "a-token-for-tests"
 CLASSES = ("person", "hard hat")
 
 
@@ -52,3 +56,14 @@ def data_folder(folder: Path) -> Path:
 def on_disk(folder: Path) -> dict[str, PictureLabels]:
     """What whoever opens the folder now would find, without touching it."""
     return DataFolder(folder, write=False).pictures
+
+
+def start(folder: Path, *options: str) -> tuple[subprocess.Popen[str], int]:
+    """The command in a process of its own, and its port."""
+    command = [sys.executable, "-m", "edgevision", "distill", "review", str(folder), "--port", "0", "--token", TOKEN]
+    process = subprocess.Popen([*command, *options], stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    for line in process.stderr:
+        if match := re.search(r"http://127\.0\.0\.1:(\d+)/\?token=", line):
+            return process, int(match[1])
+    raise AssertionError(f"it did not start: {process.wait(10)}")

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,6 +21,7 @@ from hypothesis import strategies as st
 from edgevision.tracking.assignment import assign
 from edgevision.tracking.bytetrack import ByteTracker
 from edgevision.types import Detections
+from tests.support.places import SHARED
 from tests.support.walk import FRAME_NS, judge, walk
 
 sv = pytest.importorskip("supervision", reason="the library to compare with is not installed (extra dev)")
@@ -30,7 +30,6 @@ if not hasattr(sv, "ByteTrack"):
 from scipy.optimize import linear_sum_assignment  # noqa: E402  (comes with supervision)
 from supervision.tracker.byte_tracker.single_object_track import STrack  # noqa: E402
 
-SHARED = Path(__file__).resolve().parents[3] / "shared"
 KEPT_FRAMES = 30
 
 
@@ -260,7 +259,7 @@ def test_a_fast_newcomer_is_followed_sooner_than_by_the_library():
     assert theirs[2:] != [[1]] * 5
 
 
-def test_at_least_as_good_as_the_library_and_better_where_frames_are_dropped():
+def test_as_good_as_the_library_and_better_with_dropped_frames():
     """The library is told of no time; it sees the frames that are left, one after another."""
     walks = [walk(seed + 50, frames=100, speed=2) for seed in range(4)]
     index = np.arange(100)

@@ -66,7 +66,7 @@ def test_a_picture_that_is_drawn_twice_in_an_epoch_is_moved_differently(tmp_path
     assert np.array_equal(pictures[0][0], pictures[0][0])
 
 
-def test_a_pasted_object_is_labelled_where_it_stands_and_hides_what_is_behind_it():
+def test_a_pasted_object_is_labelled_in_place_and_hides_what_is_behind():
     rng = np.random.default_rng(5)
     red = np.zeros((80, 80, 3), np.uint8)
     red[20:60, 30:50] = (0, 0, 255)

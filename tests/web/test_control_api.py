@@ -24,6 +24,7 @@ from edgevision.sinks.render import Renderer
 from edgevision.types import Status
 from edgevision.web import LivePage
 from tests.support.display import LOST, PAUSED, RUNNING, pixels_of, result_of, show
+from tests.support.waiting import wait_for
 
 TOKEN = "a-token-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
@@ -306,13 +307,6 @@ class TestWhatIsAnswered:
         assert not np.array_equal(frames[4], frames[5])
 
 
-def wait_for(condition, within_s: float = 5.0) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.005)
-
-
 class TestUnderLoad:
     def test_fifty_clients_get_the_newest_and_it_is_encoded_once(self, served):
         counts = [0] * 50
@@ -404,7 +398,7 @@ class TestUnderLoad:
         served.step(5, 0.02)
         said = [r for r in caplog.records if r.levelno >= 30]
         assert not said, said
-        assert not served.sink.wants_picture or wait_for(lambda: not served.sink.wants_picture) is None
+        wait_for(lambda: not served.sink.wants_picture)
 
     def test_rubbish_does_not_stop_it(self, served):
         for rubbish in (b"\x16\x03\x01\x02\x00\x01", b"GET / HTTP/9.9\r\n\r\n", b"A" * 100_000, b"\r\n" * 10):

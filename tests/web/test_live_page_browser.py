@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import time
 from collections.abc import Iterator
@@ -19,8 +18,9 @@ from edgevision.sinks.render import Renderer
 from edgevision.types import Status
 from edgevision.web import LivePage
 from tests.support.display import LOST, PAUSED, RUNNING, pixels_of, result_of, show
+from tests.support.places import CHROMIUM
+from tests.support.waiting import wait_for
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 pytestmark = [
@@ -130,13 +130,6 @@ def tab(shared: tuple[Loop, LivePage, Any]) -> Iterator[Any]:
     tab.evaluate("document.activeElement.blur()")
     state(tab, "Live")
     assert tab.said == []
-
-
-def wait_for(condition: Any, within_s: float = 8.0) -> None:
-    end = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < end, "it did not happen"
-        time.sleep(0.03)
 
 
 def state(tab: Any, name: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import sys
 import time
@@ -17,10 +16,9 @@ import pytest
 from edgevision.datasets.data_folder import DataFolder
 from edgevision.datasets.review import Review
 from edgevision.web.review_page import ReviewPage
-from tests.datasets.test_review import TOKEN, start
-from tests.support.review import data_folder, on_disk
+from tests.support.places import CHROMIUM
+from tests.support.review import TOKEN, data_folder, on_disk, start
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
 
 pytestmark = [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import shutil
 import threading
 import time
 from contextlib import contextmanager
@@ -24,8 +23,8 @@ from edgevision.sinks.render import Renderer
 from edgevision.types import Frame, SourceInfo
 from edgevision.web import ControlApi, ControlServer, LivePage
 from tests.support.models import blob_frame_pixels, blob_model
+from tests.support.places import CHROMIUM
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 TOKEN = "a-token-for-tests"
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 QUICK = {"shadow_frames": 40, "watch_s": 0.2, "budget_ms": 5000}

@@ -208,7 +208,7 @@ def test_others_that_weigh_nothing_are_not_learnt(data):
     assert read_checkpoint(run)["others"] == {}
 
 
-def test_a_foreign_teacher_that_does_not_know_the_students_class_is_told_before_training(data):
+def test_a_teacher_without_the_students_class_is_refused_before_training(data):
     in_folder(data / "stranger", network(), classes=("a", "b", "c"))
     recipe = wanted(data, 1, teacher=str(data / "stranger"))
     with pytest.raises(UsageError, match=r"soft.teacher: teacher does not know square, only a, b, c"):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -14,9 +12,9 @@ from edgevision.detectors.onnx_session import Session  # noqa: E402
 from edgevision.errors import ModelInvalid  # noqa: E402
 from edgevision.training.distillation.onnx_to_torch import TorchGraph  # noqa: E402
 from tests.support.onnx_graphs import SIDE, network, one_node, written  # noqa: E402
+from tests.support.places import SHARED  # noqa: E402
 
 pytestmark = pytest.mark.extra
-SHARED = Path(__file__).parents[4] / "shared" / "weights"
 
 
 def outputs_of(path, pixels):
@@ -98,7 +96,7 @@ def test_a_graph_that_torch_cannot_take_is_refused_by_name(tmp_path):
 
 @pytest.mark.parametrize("name", ["picodet_s_416", "nanodet_m_320", "yolox_nano"])
 def test_published_detectors_are_what_they_are_in_onnxruntime(name):
-    path = SHARED / f"{name}.onnx"
+    path = SHARED / "weights" / f"{name}.onnx"
     if not path.exists():
         pytest.skip("no shared/weights beside the project")
     session = Session(path.read_bytes(), name)

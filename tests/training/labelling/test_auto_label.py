@@ -112,7 +112,7 @@ def test_who_does_not_know_a_class_has_no_say_in_it(teachers):
     assert got.doubts == ()
 
 
-def test_one_teacher_failing_leaves_the_others_and_all_failing_leaves_a_reason(teachers):
+def test_others_label_when_one_teacher_fails_and_all_failing_says_why(teachers):
     teachers["a"] = Teacher("a@1", ("blob",), [[0, 0, 20, 20, 0.8, 0]])
     teachers["b"] = Teacher("b@1", ("blob",), None)
     got = Labeller(specs("a", "b"), settings())(encoded(BLACK))
