@@ -5,6 +5,7 @@ Frozen and slotted; arrays are checked once, on construction.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from typing import Any
@@ -177,3 +178,8 @@ class Status:
     source: str = ""
     detect_every: int = 1
     """Of so many frames one is detected, the others' boxes are predicted."""
+
+    @property
+    def news(self) -> tuple[str, str]:
+        """State and detail without its numbers, which count on while nothing changes: what differs is worth saying."""
+        return self.state, re.sub(r"\d+", "#", self.detail)

@@ -7,15 +7,15 @@ import math
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+import typer
 from rich.console import Console
 from rich.table import Table
 
 from edgevision.deployment.app import App
-from edgevision.interfaces import Controls
 from edgevision.pipeline.metrics import Percentiles, Summary
 
 SWITCH_S = 0.0005
@@ -35,19 +35,25 @@ def configure_logging(verbose: bool) -> None:
         logging.getLogger("edgevision").setLevel(logging.DEBUG)
 
 
-def run_loop(app: App, frames: int | None, duration_s: float | None) -> None:
-    """Run until the source ends, a limit is reached, or a person or a signal says stop; then say how it went."""
+def run_loop(app: App, frames: int | None, seconds: float | None) -> None:
+    """Run until the source ends, a limit is reached, or a person or a signal says stop; then say how it went.
+
+    Raises `typer.Exit` with 130 or 143 where a signal cut a file short: what was written of it is not the whole.
+    """
     began: float | None = None
     count = 0
     switch = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     try:
-        with _signals(app.controls):
+        with stop_on_signal(app.controls.quit) as received:
             for _ in app.results():
                 count += 1
                 began = began or time.monotonic()
-                if count == frames or (duration_s is not None and time.monotonic() - began >= duration_s):
+                if count == frames or (seconds is not None and time.monotonic() - began >= seconds):
                     break
+            else:
+                if received and not app.source.live:
+                    raise typer.Exit(128 + received[0])
     finally:
         sys.setswitchinterval(switch)
         if count:
@@ -57,17 +63,22 @@ def run_loop(app: App, frames: int | None, duration_s: float | None) -> None:
 
 
 @contextmanager
-def _signals(controls: Controls) -> Iterator[None]:
-    """SIGINT and SIGTERM end the loop in order; a second SIGINT at once."""
+def stop_on_signal(stop: Callable[[], object]) -> Iterator[list[int]]:
+    """SIGINT and SIGTERM call ``stop``, which ends things in order; a second SIGINT ends them at once.
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        if controls.quitting and number == signal.SIGINT:
+    Gives the list of the signals that came.
+    """
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received and number == signal.SIGINT:
             raise KeyboardInterrupt
-        controls.quit()
+        received.append(number)
+        stop()
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield
+        yield received
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import signal
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import Annotated
 
 import typer
@@ -26,6 +22,7 @@ def review(
 ) -> None:
     """Look at labels in the browser, doubtful ones first; each word is on disk at once. Ctrl-C ends it."""
     from edgevision.cli import distill_console
+    from edgevision.cli.console import stop_on_signal
     from edgevision.datasets.data_folder import DataFolder
     from edgevision.errors import UsageError
 
@@ -37,29 +34,11 @@ def review(
         from edgevision.datasets.review import Review
         from edgevision.web.review_page import ReviewPage
 
-        work = Review(folder)
-        with ReviewPage(work, host, port, token) as page, _until_told() as told:
+        work, stop = Review(folder), threading.Event()
+        with ReviewPage(work, host, port, token) as page, stop_on_signal(stop.set):
             counts = ", ".join(f"{n} {status}" for status, n in work.counts().items() if n)
             distill_console.say(f"{data}: {counts}")
             distill_console.say(f"review them at {page.url} (Ctrl-C ends it; what is done is on disk)")
-            told.wait()
+            stop.wait()
         now, left = work.reviewed_now, work.left()
         distill_console.say(f"{now} reviewed now, {work.counts()['done']} in all, {left} left to look at")
-
-
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """Set by SIGINT or SIGTERM; a second SIGINT ends it at once."""
-    told = threading.Event()
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        if told.is_set() and number == signal.SIGINT:
-            raise KeyboardInterrupt
-        told.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

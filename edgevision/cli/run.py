@@ -19,9 +19,11 @@ def run(options: RunOptions) -> None:
         # OpenCV warns on every retry of a lost camera, which is reported in our own words. It reads this on import.
         os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
     from edgevision.cli.console import announce, configure_logging, run_loop
+    from edgevision.cli.outputs import check_outputs
     from edgevision.cli.run_control import start_control
     from edgevision.cli.run_model import open_detector, refuse_useless_options, usable_workers
     from edgevision.cli.run_source import (
+        SilenceLines,
         choose_display,
         default_workers,
         describe_interval,
@@ -43,18 +45,19 @@ def run(options: RunOptions) -> None:
     keep_freed_memory()
     # What can be refused without a camera or a model is refused first.
     refuse_useless_options(options)
+    check_outputs(options.outputs, options.inputs)
     display, why_page = choose_display(options.display)
     controls, snapshots = Controls(), SnapshotWriter()
     with ExitStack() as stack:
         written = open_sinks(options.written, controls, stack)
-        source = stack.enter_context(open_run_source(options))
+        source = stack.enter_context(open_run_source(options, written))
         watch = ModelWatch(options.model) if options.watch_folder else None
         workers = usable_workers(options, default_workers(source.info))
         detector, candidates = open_detector(options, workers, stack)
         announce(f"{detector.name} on {describe_source(source.info)}")
         if options.detect_every > 1:
             announce(describe_interval(options.detect_every, source.info))
-        sinks = [*open_sinks([(display.value, None)], controls, stack), *written]
+        sinks = [*open_sinks([(display.value, None)], controls, stack), SilenceLines(source), *written]
         pipeline = Pipeline(
             source,
             detector,

@@ -9,6 +9,8 @@ from typing import Annotated
 
 import typer
 
+from edgevision.cli.outputs import Output
+
 _SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
 _DISPLAY, _DETECTION, _OUTPUT, _CAMERA, _SPEED = "Display", "Detection", "Output", "Camera", "Speed"
 _SWAP = "Hot swap"
@@ -149,6 +151,23 @@ class RunOptions:
     def tracking(self) -> bool:
         """Whether a tracker follows; it must where boxes are predicted between detections."""
         return self.detect_every > 1 if self.track is None else self.track
+
+    @property
+    def inputs(self) -> dict[str, str | None]:
+        """What is read, by the option that names it."""
+        return {"--source": self.source, "--model": self.model, "--then": self.then, "--prompts": self.prompts}
+
+    @property
+    def outputs(self) -> list[Output]:
+        """Files that are written."""
+        from edgevision.sinks import sink_kind
+
+        option = {"video": "--save", "json": "--json"}
+        return [
+            Output(option.get(name, f"--sink {name}"), target)
+            for name, target in self.written
+            if target is not None and sink_kind(name).target == "FILE"
+        ]
 
     @property
     def written(self) -> list[tuple[str, str | None]]:

@@ -13,7 +13,7 @@ from edgevision.deployment.swapper import Swapper
 from edgevision.interfaces import Controls, Detector, Source, Tracker
 from edgevision.pipeline.loop import Pipeline
 from edgevision.pipeline.metrics import Summary
-from edgevision.types import Result, Status
+from edgevision.types import Result, SourceInfo, Status
 
 
 class App:
@@ -63,6 +63,11 @@ class App:
     def detector(self) -> Detector:
         """The detector that serves now."""
         return self.pipeline.detector
+
+    @property
+    def source(self) -> SourceInfo:
+        """What its source says of itself."""
+        return self.pipeline.source
 
     @property
     def controls(self) -> Controls:

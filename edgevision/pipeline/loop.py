@@ -17,7 +17,7 @@ from edgevision.pipeline.detection_interval import usable
 from edgevision.pipeline.inference_workers import InferenceWorkers, Job, as_staged
 from edgevision.pipeline.metrics import LoopMetrics, Summary
 from edgevision.pipeline.tracking_stage import TrackingStage
-from edgevision.types import Detections, Result, StageTimes, Status
+from edgevision.types import Detections, Result, SourceInfo, StageTimes, Status
 
 LOST_AFTER_S = 1.5
 """A live source that gave no frame for so long (or three of its periods) is called lost."""
@@ -139,6 +139,11 @@ class Pipeline:
             self._observers = tuple(o for o in self._observers if o is not observer)
 
         return end
+
+    @property
+    def source(self) -> SourceInfo:
+        """What its source says of itself."""
+        return self._source.info
 
     @property
     def ended(self) -> bool:

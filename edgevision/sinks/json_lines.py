@@ -4,6 +4,11 @@
      "size": [1280, 720], "predicted": false, "times_ms": {"capture": 31.0, …}, "detections":
      [{"box": [x1, y1, x2, y2], "score": 0.8731, "class": "person", "class_id": 0, "track_id": 3}]}
 
+Where no frames come, that is a line too, once for each state and reason, and once when they come again:
+
+    {"status": "lost", "at_ns": 81022030040, "age_ms": 1520.1, "model": "person@1.0.0", "source": "/dev/video0",
+     "detail": "/dev/video0 gave no frame for 2 s"}
+
 Every line is handed to the system at once and whole: what is in the file after a crash is lines, and
 ``edgevision run --json - | jq`` shows each frame as it happens.
 """
@@ -18,6 +23,7 @@ import select
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -61,8 +67,20 @@ def as_record(result: Result, now_ns: int) -> dict[str, Any]:
     }
 
 
+def status_record(status: Status, now_ns: int) -> dict[str, Any]:
+    """The line of a state without frames: ``lost`` or ``paused``, or ``running`` once it is over."""
+    return {
+        "status": status.state,
+        "at_ns": now_ns,
+        "age_ms": round(status.age_ms, 3),
+        "model": status.model,
+        "source": status.source,
+        "detail": status.detail,
+    }
+
+
 class JsonLinesSink(ContextManaged):
-    """Writes lines to ``path``, or to standard output for ``-``.
+    """Writes lines to ``path``, or to standard output for ``-``. The first line replaces an old file of that name.
 
     A reader that goes away (``| head``) ends the loop through ``controls``, quietly, as every tool in a pipe does.
     A reader that stalls makes a file's loop wait; a live source's lines are left out and counted instead, since the
@@ -82,6 +100,9 @@ class JsonLinesSink(ContextManaged):
         self._now_ns = now_ns
         self._open = True
         self._written_bytes = 0
+        self._lines = 0
+        self._told = ("running", "")
+        self._made = False
         self.skipped = 0
         """Lines left out because the reader of a live source's lines stalled."""
         self._to_pipe = str(path) == "-"
@@ -95,8 +116,9 @@ class JsonLinesSink(ContextManaged):
                 raise SinkError("standard output is closed: name a file for the JSON lines instead of -") from exc
         else:
             self.name = str(path)
+            self._made = not os.path.lexists(path)
             try:
-                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
+                self._fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o666)
             except OSError as exc:
                 raise SinkError(
                     f"JSON lines cannot be written to {path}: {exc.strerror}; name a file in a folder you may write to"
@@ -109,15 +131,31 @@ class JsonLinesSink(ContextManaged):
         return False
 
     def publish(self, result: Result, picture: NDArray[np.uint8] | None, status: Status) -> None:
+        now_ns = self._now_ns()
+        if self._told[0] != "running":
+            self._told = ("running", "")
+            self._put(status_record(replace(status, state="running", detail=""), now_ns), waits=True)
+        self._put(as_record(result, now_ns), waits=not result.frame.source.live)
+
+    def notice(self, status: Status) -> None:
+        """A line where no frames come and why, or its reason, is new."""
+        if status.state in ("lost", "paused") and status.news != self._told:
+            self._told = status.news
+            self._put(status_record(status, self._now_ns()), waits=False)
+
+    def _put(self, record: dict[str, Any], waits: bool) -> None:
         if not self._open:
             return
-        line = json.dumps(as_record(result, self._now_ns()), separators=(",", ":"), allow_nan=False) + "\n"
+        line = json.dumps(record, separators=(",", ":"), allow_nan=False) + "\n"
         try:
             if self._to_pipe:
-                self._write_to_pipe(line.encode(), waits=not result.frame.source.live)
+                self._write_to_pipe(line.encode(), waits)
             else:
+                if self._lines == 0:
+                    os.ftruncate(self._fd, 0)
                 self._write(line.encode())
                 self._written_bytes += len(line)
+            self._lines += 1
         except BrokenPipeError:
             self._stop()
             if self._controls is not None:
@@ -129,9 +167,6 @@ class JsonLinesSink(ContextManaged):
             self._stop()
             _log.warning("no more JSON lines are written to %s: %s; the loop goes on", self.name, exc.strerror)
 
-    def notice(self, status: Status) -> None:
-        """Nothing: a line is a frame, and there is none."""
-
     def close(self) -> None:
         if self._open:
             self._stop()
@@ -142,6 +177,9 @@ class JsonLinesSink(ContextManaged):
     def _stop(self) -> None:
         self._open = False
         os.close(self._fd)
+        if self._made and self._lines == 0 and not self._to_pipe:
+            with contextlib.suppress(OSError):
+                Path(self.name).unlink()  # Checking that it can be written left an empty file.
 
     def _write(self, data: bytes) -> None:
         view = memoryview(data)

@@ -72,15 +72,49 @@ def test_no_track_is_null(tmp_path):
     ]
 
 
-def test_lines_are_there_at_once_and_in_order_and_notices_are_none(tmp_path):
+def test_lines_are_there_at_once_and_in_order(tmp_path):
     path = tmp_path / "out.jsonl"
     sink = JsonLinesSink(path)
     for index in (0, 1, 4):
         show(sink, result_of(index))
-        sink.notice(replace(RUNNING, state="lost"))
+        sink.notice(RUNNING)
         assert lines_of(path)[-1]["frame"] == index
     sink.close()
     assert [line["frame"] for line in lines_of(path)] == [0, 1, 4]
+
+
+def test_a_state_without_frames_is_a_line_once_for_each_reason(tmp_path):
+    clock = FakeClock()
+    lost = replace(RUNNING, state="lost", detail="cam gave no frame for 2 s", age_ms=1500.0)
+    with JsonLinesSink(tmp_path / "out.jsonl", now_ns=clock) as sink:
+        show(sink, result_of(0))
+        for seconds in (2, 2, 3, 11):
+            sink.notice(replace(lost, detail=f"cam gave no frame for {seconds} s"))
+        sink.notice(replace(lost, detail="cam: ended by the server"))
+        show(sink, result_of(5))
+        show(sink, result_of(6))
+        sink.notice(replace(RUNNING, state="paused"))
+        sink.notice(replace(RUNNING, state="ended"))
+    lines = lines_of(tmp_path / "out.jsonl")
+    assert [line.get("status", line.get("frame")) for line in lines] == [0, "lost", "lost", "running", 5, 6, "paused"]
+    assert lines[1] == {
+        "status": "lost",
+        "at_ns": clock(),
+        "age_ms": 1500.0,
+        "model": RUNNING.model,
+        "source": RUNNING.source,
+        "detail": "cam gave no frame for 2 s",
+    }
+    assert lines[3]["detail"] == ""
+
+
+def test_an_old_file_stays_until_the_first_line(tmp_path):
+    path = tmp_path / "out.jsonl"
+    path.write_text("old\n")
+    JsonLinesSink(path).close()
+    assert path.read_text() == "old\n"
+    JsonLinesSink(tmp_path / "new.jsonl").close()
+    assert not (tmp_path / "new.jsonl").exists()
 
 
 def test_an_old_file_is_replaced(tmp_path):
