@@ -18,6 +18,7 @@ from edgevision.bench.clips import TurnSource, first_frames
 from edgevision.bench.image_sets import FrameSet
 from edgevision.bench.predict import at_cadence, find, scores_kept
 from edgevision.bench.records import Block, ContenderRecord
+from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.foundation import is_foundation
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import find_model, load_detector
@@ -46,6 +47,8 @@ class ContenderSpec:
     detect_every: int = 1
     """Of so many frames the loop detects one; the others' boxes are predicted."""
     side_px: int | None = None
+    engine: str = DEFAULT_ENGINE
+    """Of a compact model: an engine's name, or ``auto``."""
     weights: str | None = None
     """Of a foundation model: ``random``, a folder, a hub id; None for its library's own."""
     prompts: str | None = None
@@ -102,6 +105,7 @@ class Contender:
                 input_wh=(recipe.width_px, recipe.height_px),
                 threads=threads,
                 streams=wanted.streams,
+                engine=detector.session.engine,
                 provider=detector.session.provider,
                 spinning=False,
                 classes=detector.classes,
@@ -276,7 +280,13 @@ def _torch_threads() -> int | None:
 
 def _load(wanted: ContenderSpec) -> Detector:
     if not is_foundation(wanted.model):
-        return load_detector(wanted.model, side_px=wanted.side_px, threads=wanted.threads, lanes=wanted.streams)
+        return load_detector(
+            wanted.model,
+            side_px=wanted.side_px,
+            threads=wanted.threads,
+            lanes=wanted.streams,
+            engine=wanted.engine,
+        )
     from edgevision.detectors.foundation import load_foundation
     from edgevision.detectors.foundation.prompts import Prompts
 

@@ -74,6 +74,8 @@ class ContenderRecord(_Part):
     streams: int = 1
     detect_every: int = 1
     """Of so many frames the loop detects one and predicts the others."""
+    engine: str | None = None
+    """What ran its graph: ``onnxruntime``, ``openvino``."""
     provider: str | None = None
     spinning: bool | None = None
     """Whether idle onnxruntime threads spin."""

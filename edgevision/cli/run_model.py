@@ -9,6 +9,7 @@ from edgevision.cli.foundation_options import FoundationLoader
 from edgevision.cli.run_options import RunOptions
 from edgevision.deployment.candidate import CandidateFactory, LoadOptions
 from edgevision.detectors.cascade import SecondStage
+from edgevision.detectors.engines import AUTO, check_engine
 from edgevision.detectors.foundation import is_foundation
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import load_detector
@@ -22,6 +23,8 @@ def refuse_useless_options(options: RunOptions) -> None:
         raise UsageError(
             "--no-track leaves nothing that predicts boxes between detections: leave it out, or --detect-every 1"
         )
+    if options.engine != AUTO:
+        check_engine(options.engine)
     foundation_loader(options).check(
         options.model,
         iou=options.iou,
@@ -62,6 +65,7 @@ def open_detector(options: RunOptions, workers: int, stack: ExitStack) -> tuple[
         threads=options.threads,
         lanes=workers,
         track=options.tracking,
+        engine=options.engine,
     )
     foundation = foundation_loader(options)
     first: Detector
@@ -78,9 +82,10 @@ def open_detector(options: RunOptions, workers: int, stack: ExitStack) -> tuple[
             side_px=load.side_px,
             threads=load.threads,
             lanes=workers,
+            engine=load.engine,
         )
     second: OnnxDetector | None = None
     if options.then is not None:
-        second = load_detector(options.then, threads=options.threads)
+        second = load_detector(options.then, threads=options.threads, engine=options.engine)
     candidates = CandidateFactory(load, first, foundation, second)
     return first if second is None else SecondStage(first, second), candidates

@@ -83,6 +83,14 @@ class RunOptions:
         int | None,
         typer.Option(min=1, max=64, help="Frames inferred at once. By default 1 when live.", rich_help_panel=_SPEED),
     ] = None
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Inference engine: onnxruntime, openvino, or auto, which was measured fastest on this machine.",
+            rich_help_panel=_SPEED,
+        ),
+    ] = "auto"
     detect_every: Annotated[
         int,
         typer.Option(

@@ -13,6 +13,7 @@ from pathlib import Path
 from edgevision.deployment.golden import check_golden
 from edgevision.deployment.probe import Limits, Probe
 from edgevision.detectors.cascade import SecondStage
+from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.foundation import is_foundation, load_foundation
 from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
@@ -81,6 +82,8 @@ class LoadOptions:
     lanes: int = 1
     track: bool = False
     """A tracker follows, which looks at doubtful boxes too."""
+    engine: str = DEFAULT_ENGINE
+    """An engine's name, or ``auto``."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +131,7 @@ class CandidateFactory:
             only_classes=detector.only_classes,
             threads=detector.session.threads,
             lanes=detector.lanes,
+            engine=detector.session.engine,
             track=detector.min_score < detector.shown_score,
         )
         return cls(options, detector)
@@ -234,6 +238,7 @@ class _Look:
             side_px=options.side_px if probed.open_size else None,
             threads=options.threads,
             lanes=options.lanes,
+            engine=options.engine,
         )
         self._graph = b""
         detector.manifest = self._supply._told_apart(detector.manifest)
