@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from edgevision import __version__
-from edgevision.bench.accuracy import LEAST_SCORE, accuracy, agreement
+from edgevision.bench.accuracy import accuracy, agreement
 from edgevision.bench.clips import BUNDLED, SCENE, check_distinct, describe_clip
 from edgevision.bench.contender import Contender, ContenderSpec
 from edgevision.bench.image_sets import FrameSet, Truth, data_set, labelled_set, unlabelled_set
@@ -22,6 +22,7 @@ from edgevision.bench.sustained import SUSTAINED_BLOCK_S, Sustaining
 from edgevision.bench.worker_process import Sparing, Worker
 from edgevision.detectors.foundation import foundation_kind
 from edgevision.errors import ModelFailed, UsageError
+from edgevision.evaluation.average_precision import LEAST_SCORE
 from edgevision.interfaces import Detector
 from edgevision.types import Detections
 

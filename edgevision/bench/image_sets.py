@@ -19,8 +19,8 @@ from edgevision.bench.clips import BUNDLED
 from edgevision.bench.labels import read_labels
 from edgevision.capture import open_source
 from edgevision.capture.scene import SceneSource
+from edgevision.datasets.annotations import Annotations
 from edgevision.errors import SourceBroken, UsageError
-from edgevision.evaluation.score import Labelled
 
 MOST_FRAMES = 100
 SEQUENCE_FRAMES = 300
@@ -74,7 +74,7 @@ class Truth:
     """What stands in each picture of a set."""
 
     classes: tuple[str, ...]
-    boxes: tuple[Labelled, ...]
+    boxes: tuple[Annotations, ...]
 
     @property
     def labels(self) -> int:
@@ -93,20 +93,20 @@ def labelled_set(address: str, frames: int = MOST_FRAMES, sequence: bool = False
             count = min(SEQUENCE_FRAMES if sequence else min(frames, MOST_FRAMES // 2), most or 10**9)
             step = 1 if sequence else max(1, min(SCENE_STEP, (most or 10**9) // count))
             found = [scene.render(k * step)[1] for k in range(count)]
-        boxes = tuple(Labelled(d.boxes, d.class_ids) for d in found)
+        boxes = tuple(Annotations(d.boxes, d.class_ids) for d in found)
         return FrameSet("scene", name, address, step, count), Truth(("person",), boxes)
     if Path(address).expanduser().resolve() == BUNDLED:
         values = json.loads(BUNDLED.with_suffix(".json").read_text(encoding="utf-8"))
         step = 1 if sequence else max(1, len(values["boxes"]) // frames)
         chosen = values["boxes"][::step][: SEQUENCE_FRAMES if sequence else frames]
         rows = [np.array(one, np.float32).reshape(-1, 4) for one in chosen]
-        boxes = tuple(Labelled(row, np.zeros(len(row), np.int64)) for row in rows)
+        boxes = tuple(Annotations(row, np.zeros(len(row), np.int64)) for row in rows)
         return FrameSet("clip", BUNDLED.name, address, step, len(boxes)), Truth(("person",), boxes)
     return None
 
 
 def data_set(folder: Path, frames: int | None = None) -> tuple[FrameSet, Truth]:
-    """Labelled images of a folder, YOLO's or COCO's. Raises `UsageError` where there are none."""
+    """Annotations images of a folder, YOLO's or COCO's. Raises `UsageError` where there are none."""
     classes, pairs = read_labels(folder)
     if frames is not None and len(pairs) > frames:
         # Evenly over the set, not its beginning: sets are often ordered by where they come from.

@@ -18,10 +18,10 @@ import cv2
 import numpy as np
 
 from edgevision.capture.images import SUFFIXES
+from edgevision.datasets.annotations import Annotations
 from edgevision.errors import UsageError
-from edgevision.evaluation.score import Labelled
 
-Pairs = list[tuple[Path, Labelled]]
+Pairs = list[tuple[Path, Annotations]]
 
 
 def read_labels(folder: Path) -> tuple[tuple[str, ...], Pairs]:
@@ -53,7 +53,7 @@ def _yolo(folder: Path) -> tuple[tuple[str, ...], Pairs]:
         boxes = np.concatenate([centres - sides / 2, centres + sides / 2], 1).astype(np.float32)
         ids = rows[:, 0].astype(np.int64)
         most = max(most, int(ids.max(initial=-1)))
-        pairs.append((path, Labelled(boxes, ids)))
+        pairs.append((path, Annotations(boxes, ids)))
     if not pairs:
         raise UsageError(
             f"{folder}: expected YOLO's text files or a COCO .json, found {len(pictures)} images and no labels"
@@ -178,7 +178,7 @@ def _coco(values: dict[str, Any], file: Path, folder: Path) -> tuple[tuple[str, 
         boxes = np.array([box for _, box in by_image[number]], np.float32).reshape(-1, 4)
         boxes[:, 2:] += boxes[:, :2]
         ids = np.array([k for k, _ in by_image[number]], np.int64)
-        pairs.append((path, Labelled(boxes, ids)))
+        pairs.append((path, Annotations(boxes, ids)))
     if not pairs:
         raise UsageError(f"{file}: expected images in it, found none")
     return tuple(categories.values()), pairs

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from edgevision.detectors.foundation.prompts import Prompts
 from edgevision.errors import UsageError
 
@@ -39,6 +42,20 @@ def class_map(teacher_classes: Sequence[str], wanted: Prompts, teacher: str) -> 
             f"name for it into --prompts, as in '{wanted.classes[0]}: {teacher_classes[0]}'"
         )
     return ClassMap(numbers, tuple(c for k, c in enumerate(wanted.classes) if k not in met))
+
+
+def same_class(name: str, classes: Sequence[str]) -> int | None:
+    """Number of the class of that name, as written or else without regard to case, article and hyphens."""
+    if name in classes:
+        return list(classes).index(name)
+    plain = _plain(name)
+    return next((k for k, other in enumerate(classes) if plain and _plain(other) == plain), None)
+
+
+def numbers_in(names: Sequence[str], classes: Sequence[str]) -> NDArray[np.int64]:
+    """Number of each name among ``classes``, -1 where it is none of them: (N,), for `Annotations.renumbered`."""
+    numbers = [same_class(name, classes) for name in names]
+    return np.array([-1 if n is None else n for n in numbers], np.int64)
 
 
 def _plain(name: str) -> str:

@@ -19,7 +19,7 @@ from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import StoredModel, detector_from, find_model, from_metadata, read_graph
 from edgevision.errors import ModelInvalid, UsageError
-from edgevision.evaluation.labelled import Rest, measure_ap
+from edgevision.evaluation.labelled import measure_ap
 from edgevision.interfaces import Detector
 from edgevision.tracking.bytetrack import doubtful_score
 
@@ -67,7 +67,6 @@ def _first_of(detector: Detector) -> Detector:
 _MOST_PROBED = 64
 _NICENESS = 5
 """A third of a core where a loop wants all of two: at 0 it took a third of the loop's frames."""
-_AP_SCORE = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +152,7 @@ class CandidateFactory:
                 PreloadCheck("probe", "a model that loads and runs in a child process, within its bounds", look.probe),
             ),
             look.golden,
-            look.measure_ap,
+            measure_ap,
         )
 
     def _told_apart(self, manifest: Manifest) -> Manifest:
@@ -258,11 +257,6 @@ class _Look:
         if failed:
             raise ModelInvalid("; ".join(failed))
         return f"{len(outcomes)} of {len(outcomes)} as recorded"
-
-    def measure_ap(self, detector: Detector, folder: str, rest: Rest) -> tuple[float, str]:
-        assert isinstance(detector, OnnxDetector)
-        # A threshold cuts the curve whose area is measured.
-        return measure_ap(detector.with_scores_from(_AP_SCORE), folder, rest)
 
     def _found(self) -> StoredModel:
         if self._stored is None:

@@ -60,16 +60,6 @@ class OnnxDetector:
         head = Head((recipe.width_px, recipe.height_px), len(manifest.classes), session.outputs, session.where)
         self._decoder = make_decoder(manifest.family, head)
 
-    def with_scores_from(self, min_score: float) -> OnnxDetector:
-        """The same model with another threshold, on the same session: for measuring its accuracy."""
-        return OnnxDetector(
-            self.manifest,
-            self.session,
-            min_score=min_score,
-            iou_threshold=self.iou_threshold,
-            only_classes=self.only_classes,
-        )
-
     @property
     def name(self) -> str:
         """``name@version``, and ``/engine`` where that is not onnxruntime: results say by it what produced them."""

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from edgevision.evaluation.score import match
+from edgevision.evaluation.matching import hits
 from edgevision.types import Detections
 
-SAME_IOU = 0.5
 SURE_MARGIN = 0.1
 """Boxes this far over the serving model's own threshold are sure enough to be missed."""
 _TOLD = 4
@@ -45,7 +44,7 @@ class Agreement:
             count = self.counts.setdefault(name, ClassCount())
             count.old += len(mine)
             count.new += len(theirs)
-            count.found_again += int(match(theirs.boxes, theirs.scores, mine.boxes, SAME_IOU).sum())
+            count.found_again += int(hits(theirs.boxes, theirs.scores, mine.boxes).sum())
 
     def _present(self, old: Detections, new: Detections) -> list[str]:
         """Classes that both know and one has found here."""

@@ -1,62 +1,73 @@
-"""Average precision as COCO counts it, with regions to ignore, object sizes, and intervals over pictures.
+"""Average precision as COCO counts it (AP50, AP50-95, object sizes), with regions to ignore and intervals over images.
 
-The matching is pycocotools': per class and picture, detections best first, each to the unmatched label it overlaps
-most; an ignored label (a doubtful one, or one of another size) can be hit, and the hit then counts neither way.
-Every detection's verdict is kept with its picture, so a bootstrap draw is a weighted sum and not a new matching.
+The only evaluator: a swap's accuracy check, `bench`, `distill evaluate` and a training's validation all use it. Figures
+are those of pycocotools to six decimals where no region is ignored; `matching` says what differs there. Up to 300
+detections of an image count (COCO: 100). A detection of an ignored label (a doubtful one, or one of another size)
+counts neither way. Each detection's verdict is kept with its image, so a bootstrap draw is a weighted sum and not a new
+matching.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.detectors.boxes import FloatArray, IntArray, area, iou
+from edgevision.datasets.annotations import Annotations
+from edgevision.detectors.boxes import FloatArray, IntArray, area
+from edgevision.evaluation.matching import match
+from edgevision.interfaces import Detector
 from edgevision.types import Detections
 
 THRESHOLDS = tuple(0.5 + 0.05 * k for k in range(10))
 SIZES = {"small": (0.0, 32.0**2), "medium": (32.0**2, 96.0**2), "large": (96.0**2, float("inf"))}
-"""COCO's, by the area of the box in pixels of the picture as it is stored."""
+"""COCO's, by the area of the box in pixels of the image as it is stored."""
+LEAST_SCORE = 0.01
+"""Detections are taken from here on: a higher threshold cuts the curve whose area is measured."""
 _RECALLS = np.linspace(0, 1, 101)
 _ANY = (0.0, float("inf"))
 
 
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """One picture's labels: ``boxes`` (M, 4) px, ``class_ids`` (M,), and which are ``ignored`` (M,)."""
+@contextmanager
+def scores_from(detector: Detector, least: float = LEAST_SCORE) -> Iterator[None]:
+    """Meanwhile the detector gives all that it finds from ``least`` on; then it has its own threshold again.
 
-    boxes: FloatArray
-    class_ids: IntArray
-    ignored: NDArray[np.bool_]
-
-    @classmethod
-    def from_rows(cls, rows: NDArray[np.float32]) -> Truth:
-        """Of labels (M, 6): class, xyxy px, weight; weight 0 is ignored."""
-        return cls(rows[:, 1:5], rows[:, 0].astype(np.int64), rows[:, 5] <= 0)
+    A detector without a ``min_score`` gives what it gives. Nothing else may use the detector in the meantime.
+    """
+    own = getattr(detector, "min_score", None)
+    if own is None:
+        yield
+        return
+    detector.min_score = least  # type: ignore[attr-defined]
+    try:
+        yield
+    finally:
+        detector.min_score = own  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True, slots=True)
 class Verdicts:
-    """Every detection of one class over all pictures, best first."""
+    """Every detection of one class over all images, best first."""
 
     scores: NDArray[np.float32]
     hits: NDArray[np.bool_]
     """(T, N) by threshold."""
     ignored: NDArray[np.bool_]
     """(T, N): counts neither as a hit nor as false."""
-    pictures: IntArray
-    """(N,) number of the picture."""
+    images: IntArray
+    """(N,) number of the image."""
     labels: IntArray
-    """(pictures,) labels that count."""
+    """(images,) labels that count."""
 
     def average_precision(self, times: NDArray[np.int64] | None = None) -> NDArray[np.float64]:
-        """AP at each threshold (T,); NaN without labels. ``times`` (pictures,): how often each picture was drawn."""
+        """AP at each threshold (T,); NaN without labels. ``times`` (images,): how often each image was drawn."""
         count = int(self.labels.sum() if times is None else (self.labels * times).sum())
         if count == 0:
             return np.full(len(self.hits), np.nan)
-        weight = np.ones(len(self.scores)) if times is None else times[self.pictures].astype(float)
+        weight = np.ones(len(self.scores)) if times is None else times[self.images].astype(float)
         return np.array([_ap(h, i, weight, count) for h, i in zip(self.hits, self.ignored, strict=True)])
 
     def curve(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -68,27 +79,28 @@ class Verdicts:
 
 def judge(
     found: Sequence[Detections],
-    truth: Sequence[Truth],
+    truth: Sequence[Annotations],
     class_id: int,
     thresholds: Sequence[float] = THRESHOLDS,
     size: tuple[float, float] = _ANY,
 ) -> Verdicts:
-    """Judge one class over pictures given in the same order in both; ``size`` is the area in px² that counts."""
-    scores, hits, ignored, pictures, labels = [], [], [], [], []
+    """Judge one class over images given in the same order in both; ``size`` is the area in px² that counts.
+
+    Raises ValueError where ``found`` and ``truth`` are not as many.
+    """
+    scores, hits, ignored, images, labels = [], [], [], [], []
     for number, (seen, there) in enumerate(zip(found, truth, strict=True)):
         mine = np.flatnonzero(seen.class_ids == class_id)
         mine = mine[np.argsort(-seen.scores[mine], kind="stable")]
         true = np.flatnonzero(there.class_ids == class_id)
-        areas = area(there.boxes[true])
-        out = there.ignored[true] | (areas < size[0]) | (areas >= size[1])
-        order = np.argsort(out, kind="stable")
-        hit, passed = _match(seen.boxes[mine], there.boxes[true][order], out[order], thresholds)
-        own = area(seen.boxes[mine])
-        passed |= ~hit & ((own < size[0]) | (own >= size[1]))
+        out = there.ignored[true] | ~_within(there.boxes[true], size)
+        taken = match(seen.boxes[mine], seen.scores[mine], there.boxes[true], out, thresholds)
+        on_ignored = np.append(out, False)[taken]  # -1, no label, reads the False at the end
+        hit = (taken >= 0) & ~on_ignored
         scores.append(seen.scores[mine])
         hits.append(hit)
-        ignored.append(passed)
-        pictures.append(np.full(len(mine), number, np.int64))
+        ignored.append(on_ignored | (~hit & ~_within(seen.boxes[mine], size)))
+        images.append(np.full(len(mine), number, np.int64))
         labels.append(int((~out).sum()))
     score = np.concatenate(scores) if scores else np.zeros(0, np.float32)
     best_first = np.argsort(-score, kind="stable")
@@ -97,36 +109,15 @@ def judge(
         score[best_first],
         np.concatenate([empty, *hits], 1)[:, best_first],
         np.concatenate([empty, *ignored], 1)[:, best_first],
-        np.concatenate([np.zeros(0, np.int64), *pictures])[best_first],
+        np.concatenate([np.zeros(0, np.int64), *images])[best_first],
         np.array(labels, np.int64),
     )
 
 
-def _match(
-    boxes: FloatArray, truth: FloatArray, out: NDArray[np.bool_], thresholds: Sequence[float]
-) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Hits and ignored (T, N) of one picture's detections (N, 4), best first; labels that count stand first."""
-    hit = np.zeros((len(thresholds), len(boxes)), bool)
-    passed = np.zeros_like(hit)
-    if not len(boxes) or not len(truth):
-        return hit, passed
-    overlap = iou(boxes, truth)
-    counting = int((~out).sum())
-    for t, threshold in enumerate(thresholds):
-        least = min(threshold, 1 - 1e-10)
-        free = np.ones(len(truth), bool)
-        for n in np.flatnonzero(overlap.max(1) >= least):
-            row = np.where(free, overlap[n], -1)
-            best = int(row[:counting].argmax()) if counting else -1
-            if best < 0 or row[best] < least:
-                if counting == len(truth):
-                    continue
-                best = counting + int(row[counting:].argmax())
-                if row[best] < least:
-                    continue
-            free[best] = False
-            (passed if out[best] else hit)[t, n] = True
-    return hit, passed
+def _within(boxes: FloatArray, size: tuple[float, float]) -> NDArray[np.bool_]:
+    """Which boxes (N, 4) have an area of ``size``, px²."""
+    areas = area(boxes)
+    return np.asarray((areas >= size[0]) & (areas < size[1]))
 
 
 def _ap(hit: NDArray[np.bool_], ignored: NDArray[np.bool_], weight: NDArray[np.float64], count: int) -> float:
@@ -142,7 +133,7 @@ def _ap(hit: NDArray[np.bool_], ignored: NDArray[np.bool_], weight: NDArray[np.f
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A figure with its 95 % interval over pictures."""
+    """A figure with its 95 % interval over images."""
 
     value: float
     low: float
@@ -152,40 +143,42 @@ class Interval:
         return "–" if np.isnan(self.value) else f"{self.value:.3f} ({self.low:.3f}–{self.high:.3f})"
 
 
-def draws(pictures: int, count: int = 400, seed: int = 0) -> NDArray[np.int64]:
-    """(count, pictures): how often each picture is in each bootstrap draw."""
-    rng = np.random.default_rng(seed)
-    if pictures == 0:
-        return np.zeros((count, 0), np.int64)
-    return np.stack([np.bincount(rng.integers(pictures, size=pictures), minlength=pictures) for _ in range(count)])
-
-
 def mean_ap50(verdicts: Sequence[Verdicts], drawn: NDArray[np.int64] | None = None) -> Interval:
-    """AP50 averaged over the classes that have labels; the interval needs ``drawn``."""
-    values = [v.average_precision()[0] for v in verdicts]
-    value = _mean(values)
+    """AP50 averaged over the classes that have labels; NaN where none has. The interval needs ``drawn``.
+
+    ``drawn`` (draws, images) is `bootstrap.draws`: block 1 for photos, more for consecutive frames.
+    """
+    value = _mean_first(verdicts)
     if drawn is None or np.isnan(value):
         return Interval(value, value, value)
     first = [_first_only(v) for v in verdicts]
-    spread = [_mean([v.average_precision(times)[0] for v in first]) for times in drawn]
-    low, high = np.nanpercentile(spread, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+    return _interval(value, [_mean_first(first, times) for times in drawn])
+
+
+def mean_ap50_95(verdicts: Sequence[Verdicts]) -> float:
+    """AP averaged over thresholds and over the classes that have labels; NaN where none has."""
+    return _mean([float(np.mean(v.average_precision())) for v in verdicts])
 
 
 def difference_ap50(a: Sequence[Verdicts], b: Sequence[Verdicts], drawn: NDArray[np.int64]) -> Interval:
-    """AP50 of ``a`` less that of ``b`` on the same pictures, with its interval over the same draws."""
+    """AP50 of ``a`` less that of ``b`` on the same images, with its interval over the same draws."""
     mine, theirs = [_first_only(v) for v in a], [_first_only(v) for v in b]
-    value = _mean([v.average_precision()[0] for v in mine]) - _mean([v.average_precision()[0] for v in theirs])
-    spread = [
-        _mean([v.average_precision(t)[0] for v in mine]) - _mean([v.average_precision(t)[0] for v in theirs])
-        for t in drawn
-    ]
+    value = _mean_first(mine) - _mean_first(theirs)
+    return _interval(value, [_mean_first(mine, times) - _mean_first(theirs, times) for times in drawn])
+
+
+def _interval(value: float, spread: Sequence[float]) -> Interval:
+    """The middle 95 % of the draws, widened to hold the figure itself."""
     low, high = np.nanpercentile(spread, [2.5, 97.5])
-    return Interval(value, float(low), float(high))
+    return Interval(value, float(min(low, value)), float(max(high, value)))
+
+
+def _mean_first(verdicts: Sequence[Verdicts], times: NDArray[np.int64] | None = None) -> float:
+    return _mean([float(v.average_precision(times)[0]) for v in verdicts])
 
 
 def _first_only(v: Verdicts) -> Verdicts:
-    return Verdicts(v.scores, v.hits[:1], v.ignored[:1], v.pictures, v.labels)
+    return Verdicts(v.scores, v.hits[:1], v.ignored[:1], v.images, v.labels)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -5,34 +5,35 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.datasets.annotations import LabelledData, Picture, people_labelled
-from edgevision.datasets.class_mapping import number_of
+from edgevision.datasets.annotations import Annotations, LabelledData, Picture, people_labelled
+from edgevision.datasets.class_mapping import numbers_in
 from edgevision.detectors.boxes import iou
 from edgevision.detectors.foundation.prompts import Prompts
 from edgevision.errors import ModelFailed, SourceBroken, UsageError
 from edgevision.evaluation.average_precision import (
+    LEAST_SCORE,
     SIZES,
     Interval,
-    Truth,
     Verdicts,
     difference_ap50,
-    draws,
     judge,
     mean_ap50,
+    mean_ap50_95,
+    scores_from,
 )
+from edgevision.evaluation.bootstrap import draws
+from edgevision.evaluation.matching import SAME_OBJECT_IOU, match, renumbered
 from edgevision.interfaces import Detector
 from edgevision.types import Detections
 
-LEAST_SCORE = 0.01
-"""Detections under it are left out of the curve."""
-HIT_IOU = 0.5
 Progress = Callable[[int, int, str], None]
 
 
@@ -151,130 +152,135 @@ def evaluate(
     bootstrap: int = 400,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Measure detectors on ``data``; the first is the one that was asked for, the others are set against it.
+    """Measure detectors on ``data``, all from `LEAST_SCORE` on; the first is compared with each of the others.
 
-    Detectors take turns picture by picture, so that their times are of the same minutes. Raises `UsageError` where
+    Detectors take turns image by image, so that their times are of the same minutes. Raises `UsageError` where
     there is nothing to measure on, or a detector knows none of the classes.
     """
-    turns = [_turn(d, data) for d in detectors]
-    found: list[list[Detections]] = [[] for _ in detectors]
-    took: list[list[float]] = [[] for _ in detectors]
-    failures = [0] * len(detectors)
+    runs = [_Run(detector, _numbers(detector, data)) for detector in detectors]
     pictures: list[Picture] = []
-    broken = 0
     usable = data.usable
-    for number, picture in enumerate(usable, 1):
-        try:
-            pixels = picture.read()
-        except SourceBroken:
-            broken += 1
-            continue
-        pictures.append(picture)
-        for k, detector in enumerate(detectors):
-            began = time.perf_counter()
+    with ExitStack() as stack:
+        for detector in detectors:
+            stack.enter_context(scores_from(detector))
+        for number, picture in enumerate(usable, 1):
             try:
-                seen = detector.detect(pixels)
-            except ModelFailed:
-                failures[k] += 1
-                seen = Detections.empty()
-            took[k].append((time.perf_counter() - began) * 1e3)
-            found[k].append(_turned(seen, turns[k]))
-        if progress is not None:
-            progress(number, len(usable), picture.labels.file)
+                pixels = picture.read()
+            except SourceBroken:
+                continue
+            pictures.append(picture)
+            for run in runs:
+                run.detect(pixels)
+            if progress is not None:
+                progress(number, len(usable), picture.labels.file)
     if not pictures:
         raise UsageError(f"{data.place}: expected labelled pictures that can be read, found none")
-    truth = [Truth.from_rows(p.labels.rows()) for p in pictures]
+    truth = [Annotations.from_rows(p.labels.rows()) for p in pictures]
     labels = sum(int((~t.ignored).sum()) for t in truth)
     if labels == 0:
         raise UsageError(f"{data.place}: expected labelled objects, found none in {len(pictures)} pictures")
     drawn = draws(len(pictures), bootstrap)
-    reports: list[ModelReport] = []
-    for k, detector in enumerate(detectors):
-        lead = reports[0].verdicts if reports else None
-        reports.append(_report(detector, data, pictures, found[k], truth, drawn, took[k], failures[k], turns[k], lead))
-    by_people = people_labelled(pictures)
-    return Evaluation(data.name, len(pictures), labels, broken + _failed(data), by_people, data.classes, tuple(reports))
+    verdicts = [run.verdicts(truth) for run in runs]
+    reports = []
+    for run, own in zip(runs, verdicts, strict=True):
+        report = _report(run, own, data, pictures, truth, drawn)
+        shared = sorted(own.keys() & verdicts[0].keys())
+        if run is not runs[0] and shared:
+            lead = difference_ap50([verdicts[0][k] for k in shared], [own[k] for k in shared], drawn)
+            report = replace(report, lead=lead)
+        reports.append(report)
+    broken = len(usable) - len(pictures) + sum(p.labels.status == "failed" for p in data.pictures)
+    return Evaluation(data.name, len(pictures), labels, broken, people_labelled(pictures), data.classes, tuple(reports))
 
 
-def _failed(data: LabelledData) -> int:
-    return sum(p.labels.status == "failed" for p in data.pictures)
+@dataclass(slots=True, eq=False)
+class _Run:
+    """One detector over all images."""
+
+    detector: Detector
+    numbers: NDArray[np.int64]
+    """(classes of the detector,) the data's number of each, -1 for those without labels."""
+    found: list[Detections] = field(default_factory=list)
+    took_ms: list[float] = field(default_factory=list)
+    failures: int = 0
+
+    def detect(self, pixels: NDArray[np.uint8]) -> None:
+        began = time.perf_counter()
+        try:
+            seen = self.detector.detect(pixels)
+        except ModelFailed:
+            self.failures += 1
+            seen = Detections.empty()
+        self.took_ms.append((time.perf_counter() - began) * 1e3)
+        self.found.append(renumbered(seen, self.numbers))
+
+    @property
+    def known(self) -> list[int]:
+        """The data's classes that the detector knows."""
+        return sorted(set(self.numbers[self.numbers >= 0].tolist()))
+
+    def verdicts(self, truth: Sequence[Annotations]) -> dict[int, Verdicts]:
+        """Of each class that the detector knows."""
+        return {k: judge(self.found, truth, k) for k in self.known}
 
 
-def _turn(detector: Detector, data: LabelledData) -> list[int]:
-    """The data's number of each of the detector's classes, -1 for those it has no labels of."""
-    wanted = Prompts.of_classes(data.classes)
-    numbers = [number_of(name, wanted) for name in detector.classes]
-    if all(n is None for n in numbers):
+def _numbers(detector: Detector, data: LabelledData) -> NDArray[np.int64]:
+    numbers = numbers_in(detector.classes, data.classes)
+    if (numbers < 0).all():
         raise UsageError(
             f"{detector.name}: knows none of the classes of {data.place} ({', '.join(data.classes[:8])}), but "
             f"{', '.join(detector.classes[:8])}"
         )
-    return [-1 if n is None else n for n in numbers]
-
-
-def _turned(seen: Detections, turn: list[int]) -> Detections:
-    numbers = np.array(turn, np.int64)[seen.class_ids]
-    keep = numbers >= 0
-    return Detections(seen.boxes[keep], seen.scores[keep], numbers[keep])
+    return numbers
 
 
 def _report(
-    detector: Detector,
+    run: _Run,
+    verdicts: Mapping[int, Verdicts],
     data: LabelledData,
-    pictures: list[Picture],
-    found: list[Detections],
-    truth: list[Truth],
+    pictures: Sequence[Picture],
+    truth: Sequence[Annotations],
     drawn: NDArray[np.int64],
-    took: list[float],
-    failures: int,
-    turn: list[int],
-    lead: Sequence[Verdicts] | None,
 ) -> ModelReport:
-    known = [k for k in range(len(data.classes)) if k in turn]
-    verdicts = [judge(found, truth, k) for k in known]
-    names = [data.classes[k] for k in known]
-    by_class = {n: mean_ap50([v], drawn) for n, v in zip(names, verdicts, strict=True) if v.labels.sum()}
-    fine = {n: float(np.mean(v.average_precision())) for n, v in zip(names, verdicts, strict=True) if n in by_class}
-    sizes = {s: [judge(found, truth, k, (HIT_IOU,), span) for k in known] for s, span in SIZES.items()}
-    manifest = getattr(detector, "manifest", None)
+    labelled = {data.classes[k]: v for k, v in verdicts.items() if v.labels.sum()}
+    by_size = {s: [judge(run.found, truth, k, (SAME_OBJECT_IOU,), span) for k in verdicts] for s, span in SIZES.items()}
+    manifest = getattr(run.detector, "manifest", None)
     threshold = float(manifest.thresholds.score) if manifest is not None else 0.3
-    outcomes = tuple(outcome_of(p, f, threshold) for p, f in zip(pictures, found, strict=True))
+    outcomes = tuple(outcome_of(p, f, threshold) for p, f in zip(pictures, run.found, strict=True))
     return ModelReport(
-        name=detector.name,
+        name=run.detector.name,
         threshold=threshold,
-        ap50=mean_ap50(verdicts, drawn),
-        ap50_95=float(np.mean(list(fine.values()))) if fine else math.nan,
-        by_class=by_class,
-        ap50_95_by_class=fine,
-        by_size={s: mean_ap50(v).value for s, v in sizes.items()},
-        labels_by_size={s: sum(int(v.labels.sum()) for v in many) for s, many in sizes.items()},
-        absent=tuple(c for k, c in enumerate(data.classes) if k not in turn),
+        ap50=mean_ap50(list(verdicts.values()), drawn),
+        ap50_95=mean_ap50_95(list(verdicts.values())),
+        by_class={name: mean_ap50([v], drawn) for name, v in labelled.items()},
+        ap50_95_by_class={name: mean_ap50_95([v]) for name, v in labelled.items()},
+        by_size={s: mean_ap50(of_size).value for s, of_size in by_size.items()},
+        labels_by_size={s: sum(int(v.labels.sum()) for v in of_size) for s, of_size in by_size.items()},
+        absent=tuple(name for k, name in enumerate(data.classes) if k not in verdicts),
         false_boxes=sum(int((~o.hit & ~o.ignored).sum()) for o in outcomes),
         missed=sum(len(o.missed) for o in outcomes),
-        detect_ms=statistics.median(took),
-        failures=failures,
-        verdicts=tuple(verdicts),
+        detect_ms=statistics.median(run.took_ms),
+        failures=run.failures,
+        verdicts=tuple(verdicts.values()),
         outcomes=outcomes,
-        lead=None if lead is None or len(lead) != len(verdicts) else difference_ap50(lead, verdicts, drawn),
     )
 
 
 def outcome_of(picture: Picture, found: Detections, threshold: float) -> Outcome:
     """What a picture's detections over a threshold hit and miss."""
     shown = found.select(found.scores >= threshold)
-    rows = picture.labels.rows()
-    counting = rows[:, 5] > 0
-    overlap = iou(shown.boxes, rows[:, 1:5]) * (shown.class_ids[:, None] == rows[None, :, 0])
-    free = counting.copy()
+    labels = Annotations.from_rows(picture.labels.rows())
     hit, ignored = np.zeros(len(shown), bool), np.zeros(len(shown), bool)
-    for i in np.argsort(-shown.scores, kind="stable"):
-        row = np.where(free, overlap[i], -1)
-        best = int(row.argmax()) if len(row) else -1
-        if best >= 0 and row[best] >= HIT_IOU:
-            hit[i], free[best] = True, False
-        else:
-            ignored[i] = bool((overlap[i][~counting] >= HIT_IOU).any())
-    return Outcome(picture, shown, hit, ignored, np.flatnonzero(free))
+    missed = ~labels.ignored
+    for k in np.unique(shown.class_ids):
+        mine = np.flatnonzero(shown.class_ids == k)
+        counting = np.flatnonzero((labels.class_ids == k) & ~labels.ignored)
+        taken = match(shown.boxes[mine], shown.scores[mine], labels.boxes[counting])[0]
+        hit[mine] = taken >= 0
+        missed[counting[taken[taken >= 0]]] = False
+        regions = labels.boxes[(labels.class_ids == k) & labels.ignored]
+        ignored[mine] = (taken < 0) & (iou(shown.boxes[mine], regions) >= SAME_OBJECT_IOU).any(1)
+    return Outcome(picture, shown, hit, ignored, np.flatnonzero(missed))
 
 
 def _number(value: float) -> float | None:

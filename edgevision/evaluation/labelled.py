@@ -12,8 +12,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.datasets.annotations import Annotations
 from edgevision.errors import UsageError
-from edgevision.evaluation.score import Labelled, mean_average_precision
+from edgevision.evaluation.average_precision import judge, mean_ap50, scores_from
 from edgevision.interfaces import Detector
 
 MOST_PICTURES = 1000
@@ -49,19 +50,19 @@ def measure_ap(detector: Detector, folder: str, rest: Rest = lambda _: None) -> 
             f"{', '.join(detector.classes[:6])}"
         )
     found, truth = [], []
-    for picture, labels in there.pairs:
-        pixels = _read(picture)
-        began = time.perf_counter()
-        seen = detector.detect(pixels)
-        rest(time.perf_counter() - began)
-        found.append(Labelled(seen.boxes, seen.class_ids, seen.scores))
-        truth.append(_labels(labels, pixels.shape[1], pixels.shape[0], shared))
+    with scores_from(detector):
+        for picture, labels in there.pairs:
+            pixels = _read(picture)
+            began = time.perf_counter()
+            found.append(detector.detect(pixels))
+            rest(time.perf_counter() - began)
+            truth.append(_labels(labels, pixels.shape[1], pixels.shape[0], shared))
     if not any(len(t.boxes) for t in truth):
         raise UsageError(f"{folder}: expected labels of a class that {detector.name} finds, there are none")
     boxes = sum(len(t.boxes) for t in truth)
     told = ", ".join(names[k] for k in list(shared)[:4]) + (", …" if len(shared) > 4 else "")
-    ap = mean_average_precision(found, truth, len(detector.classes))
-    return ap, f"on {len(there.pairs)} pictures with {boxes} boxes of {told}"
+    ap = mean_ap50([judge(found, truth, k, (0.5,)) for k in sorted(set(shared.values()))])
+    return ap.value, f"on {len(there.pairs)} pictures with {boxes} boxes of {told}"
 
 
 def open_folder(folder: Path) -> LabelledFolder:
@@ -155,7 +156,7 @@ def _read(path: Path) -> NDArray[np.uint8]:
     return np.asarray(pixels, np.uint8)
 
 
-def _labels(path: Path, width_px: int, height_px: int, class_of: dict[int, int]) -> Labelled:
+def _labels(path: Path, width_px: int, height_px: int, class_of: dict[int, int]) -> Annotations:
     """Lines of ``class cx cy w h`` in shares of the picture, to the model's classes; polygons to their boxes."""
     boxes, class_ids = [], []
     for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
@@ -176,4 +177,4 @@ def _labels(path: Path, width_px: int, height_px: int, class_of: dict[int, int])
             boxes.append(corners)
             class_ids.append(class_of[int(values[0])])
     scale = np.array([width_px, height_px] * 2, np.float32)
-    return Labelled(np.array(boxes, np.float32).reshape(-1, 4) * scale, np.array(class_ids, np.int64))
+    return Annotations(np.array(boxes, np.float32).reshape(-1, 4) * scale, np.array(class_ids, np.int64))

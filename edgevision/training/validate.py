@@ -8,14 +8,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from edgevision.datasets.annotations import Annotations
 from edgevision.detectors.boxes import nms
-from edgevision.evaluation.average_precision import Truth, judge, mean_ap50
+from edgevision.evaluation.average_precision import LEAST_SCORE, judge, mean_ap50
 from edgevision.training.augment import single
 from edgevision.training.image_cache import ImageCache
 from edgevision.training.student import boxes_from, cell_centres
 from edgevision.types import Detections
 
-_LEAST_SCORE = 0.01
 _NMS_IOU = 0.6
 
 
@@ -41,11 +41,11 @@ def validate(model: nn.Module, store: ImageCache, side_px: int) -> Validation:
         boxes = boxes_from(raw, centres, strides)[0].cpu().numpy()
         best, which = raw[0, :, 4:].sigmoid().max(1)
         scores, class_ids = best.cpu().numpy(), which.cpu().numpy().astype(np.int64)
-        keep = scores > _LEAST_SCORE
+        keep = scores > LEAST_SCORE
         b, s, c = boxes[keep], scores[keep], class_ids[keep]
         kept = nms(b, s, c, _NMS_IOU)
         found.append(Detections(b[kept], s[kept], c[kept]))
-        truth.append(Truth.from_rows(labels))
+        truth.append(Annotations.from_rows(labels))
     verdicts = [judge(found, truth, k, (0.5,)) for k in range(classes)]
     by_class = tuple(float(v.average_precision()[0]) for v in verdicts)
     return Validation(mean_ap50(verdicts).value, by_class)

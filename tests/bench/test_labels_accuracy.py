@@ -13,8 +13,9 @@ from edgevision.bench.clips import BUNDLED, SCENE, TurnSource, check_distinct, d
 from edgevision.bench.image_sets import Truth, data_set, labelled_set, unlabelled_set
 from edgevision.bench.labels import read_labels
 from edgevision.capture import open_source
+from edgevision.datasets.annotations import Annotations
 from edgevision.errors import SourceBroken, UsageError
-from edgevision.evaluation.score import Labelled, mean_average_precision
+from edgevision.evaluation.average_precision import judge, mean_ap50
 from edgevision.types import Detections
 from tests.support.models import FakeClock, ListSource, numbered_pictures
 from tests.support.video import film
@@ -217,7 +218,7 @@ def random_case(seed, images=40):
         corner = rng.uniform(0, 150, (n, 2))
         boxes = np.concatenate([corner, corner + rng.uniform(10, 40, (n, 2))], 1).astype(np.float32)
         ids = rng.integers(0, 2, n)
-        truth.append(Labelled(boxes, ids))
+        truth.append(Annotations(boxes, ids))
         seen = boxes + rng.normal(0, 3, boxes.shape).astype(np.float32)
         extra = rng.integers(0, 3)
         more = np.concatenate([c := rng.uniform(0, 150, (extra, 2)), c + 20], 1).astype(np.float32)
@@ -228,12 +229,11 @@ def random_case(seed, images=40):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ap_is_the_scorers_and_its_interval_holds_it(seed):
+def test_ap_is_the_evaluators_and_its_interval_holds_it(seed):
     found, truth = random_case(seed)
     names = ("person", "dog")
     figure = accuracy("x", "set", found, names, Truth(names, tuple(truth)))
-    labelled = [Labelled(d.boxes, d.class_ids, d.scores) for d in found]
-    assert figure.ap50 == pytest.approx(mean_average_precision(labelled, truth, 2, (0.5,)), abs=1e-12)
+    assert figure.ap50 == mean_ap50([judge(found, truth, k) for k in (0, 1)]).value
     assert 0 < figure.low < figure.ap50 < figure.high < 1
     assert figure.ap50_95 < figure.ap50
     assert (figure.frames, figure.labels) == (40, sum(len(t.boxes) for t in truth))

@@ -23,7 +23,7 @@ from edgevision.capture.scenery.walk import Standing, Walking
 from edgevision.capture.scenery.world import PLACES, World
 from edgevision.detectors import boxes
 from edgevision.errors import UsageError
-from edgevision.evaluation.score import match
+from edgevision.evaluation.matching import hits
 from tests.support.places import SHARED
 
 SMALL = (320, 180)
@@ -468,14 +468,14 @@ def test_a_detector_of_real_people_sees_them_and_nothing_else(place):
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(str(weights), options, providers=["CPUExecutionProvider"])
     size_wh = (640, 360)
-    hits = large = false = pictures = 0
+    seen = large = false = pictures = 0
     for seed in (21, 22):
         source = scene(size_wh=size_wh, people=6, seed=seed, place=place)
         for index in (0, 200, 400):
             pixels, truth = source.render(index)
             found, scores = yolox_people(session, pixels)
             tall = truth.boxes[truth.boxes[:, 3] - truth.boxes[:, 1] > size_wh[1] / 6]
-            hits += int(match(found, scores, tall, 0.5).sum())
+            seen += int(hits(found, scores, tall).sum())
             large += len(tall)
             overlap = boxes.iou(found, truth.boxes).max(axis=1, initial=0)
             false += int((overlap < 0.3).sum())
@@ -483,5 +483,5 @@ def test_a_detector_of_real_people_sees_them_and_nothing_else(place):
         empty, _ = scene_picture(seed, 0, size_wh, people=0, place=place)
         assert len(yolox_people(session, empty)[0]) == 0, "the place itself is nobody"
     assert large >= 12
-    assert hits / large >= 0.6
+    assert seen / large >= 0.6
     assert false / pictures <= 0.5

@@ -218,6 +218,19 @@ def test_a_foundation_model_answers_one_thread_at_a_time():
     assert WholeDetector(detector).shown_score == 0.3
 
 
+class Doubting(Scored):
+    """Sees both blobs of the red picture, one of them under its display threshold."""
+
+    def __init__(self):
+        super().__init__("big@1", 0.9, 0.5, ("blob",))
+        self.min_score = 0.5
+
+    def detect(self, pixels):
+        boxes = np.array([[16, 16, 24, 24], [40, 8, 48, 16]], np.float32)
+        found = Detections(boxes, np.array([0.9, 0.2], np.float32), np.zeros(2, np.int64))
+        return found.select(found.scores >= self.min_score)
+
+
 class TestLabelledFolder:
     @pytest.fixture
     def folder(self, tmp_path):
@@ -243,6 +256,13 @@ class TestLabelledFolder:
         for k in (1, 2):
             cv2.imwrite(str(folder / "images" / "val" / f"{k}.png"), half)
         assert measure_ap(load_detector(blobs), str(folder))[0] == pytest.approx(0.5, abs=0.01)
+
+    def test_a_foundation_models_curve_is_not_cut_at_its_display_threshold(self, folder):
+        detector = Doubting()
+        candidate = CandidateFactory(load_foundation=lambda name: detector).candidate("foundation:big")
+        ap, _ = candidate.measure_ap(candidate.load(), str(folder), lambda seconds: None)
+        assert ap == pytest.approx(1.0)
+        assert detector.min_score == 0.5
 
     @pytest.mark.parametrize("inside", ["", "images", "images/val"])
     def test_any_part_of_the_layout_may_be_named(self, folder, inside):

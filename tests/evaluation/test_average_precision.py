@@ -1,103 +1,166 @@
-"""Average precision with regions to ignore and sizes, intervals, and the fusion of several detectors."""
+"""Average precision: worked by hand, against pycocotools, with regions to ignore, sizes and intervals."""
 
 from __future__ import annotations
 
-import json
+import contextlib
+import io
 
-import cv2
 import numpy as np
 import pytest
-from typer.testing import CliRunner
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
 
-from edgevision.cli.distill import app
-from edgevision.datasets.dataset import read_data
-from edgevision.errors import UsageError
-from edgevision.evaluation.average_precision import SIZES, Truth, difference_ap50, draws, judge, mean_ap50
-from edgevision.evaluation.evaluate import evaluate, load_to_measure, of_part
-from edgevision.evaluation.score import Labelled, class_accuracy
-from edgevision.training.export import package_model
-from edgevision.training.export.model_card import ModelCardFields
-from edgevision.training.labelling.box_fusion import as_detections, fuse
-from edgevision.types import Detections
-from tests.support.models import blob_frame_pixels, blob_model
-
-
-def detections(rows):
-    """Rows of x1, y1, x2, y2, score, class."""
-    table = np.array(rows, np.float32).reshape(-1, 6)
-    return Detections(table[:, :4], table[:, 4], table[:, 5].astype(np.int64))
-
-
-def truth(rows, ignored=None):
-    table = np.array(rows, np.float32).reshape(-1, 5)
-    flags = np.zeros(len(table), bool) if ignored is None else np.array(ignored, bool)
-    return Truth(table[:, :4], table[:, 4].astype(np.int64), flags)
+from edgevision.datasets.annotations import Annotations
+from edgevision.evaluation.average_precision import (
+    LEAST_SCORE,
+    SIZES,
+    THRESHOLDS,
+    difference_ap50,
+    judge,
+    mean_ap50,
+    mean_ap50_95,
+    scores_from,
+)
+from edgevision.evaluation.bootstrap import block_length, draws
+from edgevision.evaluation.matching import hits, match
+from tests.support.measuring import detections, random_set, truth
 
 
-def random_set(seed, pictures=25):
-    """Labels, and detections that are near them, beside them, or twice."""
-    rng = np.random.default_rng(seed)
-    there, found = [], []
-    for _ in range(pictures):
-        corner = rng.uniform(0, 200, (rng.integers(0, 6), 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(8, 140, corner.shape)], 1)
-        there.append(truth(np.column_stack([boxes, rng.integers(0, 2, len(boxes))])))
-        near = np.repeat(boxes, 2, 0) + rng.normal(0, 6, (2 * len(boxes), 4))
-        more = rng.uniform(0, 200, (3, 2))
-        every = np.concatenate([near, np.concatenate([more, more + rng.uniform(8, 100, more.shape)], 1)])
-        every[:, 2:] = np.maximum(every[:, 2:], every[:, :2] + 1)
-        found.append(
-            detections(np.column_stack([every, rng.random(len(every)).round(2), rng.integers(0, 2, len(every))]))
-        )
-    return found, there
+def ap50(found, there):
+    return judge(found, there, 0, (0.5,)).average_precision()[0]
 
 
-@pytest.mark.parametrize("seed", range(4))
-@pytest.mark.parametrize("threshold", [0.5, 0.75])
-def test_ap_is_the_cores_own_where_nothing_is_ignored(seed, threshold):
+def labels(*boxes):
+    return truth([[*box, 0] for box in boxes])
+
+
+def seen(*rows):
+    return detections([[*row, 0] for row in rows])
+
+
+# Worked by hand
+
+
+def test_a_label_is_matched_once_and_by_the_better_detection():
+    there = np.array([[0, 0, 10, 10]], np.float32)
+    found = np.array([[0, 0, 10, 9], [0, 0, 10, 10]], np.float32)
+    assert hits(found, np.array([0.9, 0.8], np.float32), there).tolist() == [True, False]
+    assert hits(found, np.array([0.8, 0.9], np.float32), there).tolist() == [False, True]
+
+
+def test_a_label_that_counts_is_taken_before_one_to_ignore():
+    there = np.array([[0, 0, 10, 10], [0, 0, 10, 9]], np.float32)
+    found = np.array([[0, 0, 10, 10], [0, 0, 10, 10]], np.float32)
+    scores = np.array([0.9, 0.8], np.float32)
+    assert match(found, scores, there, np.array([True, False])).tolist() == [[1, 0]]
+    assert match(found, scores, there, np.array([True, False]), (0.95,)).tolist() == [[0, -1]]
+
+
+# Two labels; detections best first hit, miss, hit.
+# Recall 0.5, 0.5, 1.0; precision 1, 1/2, 2/3; made monotone 1, 2/3, 2/3.
+# 101 points: recalls 0..0.50 read 1 (51 of them), 0.51..1.00 read 2/3 (50).
+def test_average_precision_by_hand():
+    there = [labels((0, 0, 10, 10), (50, 50, 60, 60))]
+    found = [seen((0, 0, 10, 10, 0.9), (20, 20, 30, 30, 0.8), (50, 50, 60, 60, 0.7))]
+    assert ap50(found, there) == pytest.approx((51 + 50 * 2 / 3) / 101)
+
+
+def test_perfect_is_one_nothing_found_is_zero_no_labels_is_nan():
+    there = [labels((0, 0, 10, 10)), labels()]
+    assert ap50([seen((0, 0, 10, 10, 0.5)), seen()], there) == 1
+    assert ap50([seen(), seen()], there) == 0
+    assert np.isnan(ap50([seen(), seen()], [labels(), labels()]))
+    assert np.isnan(mean_ap50([judge([], [], 0)]).value)
+
+
+def test_a_false_detection_in_an_image_without_labels_costs():
+    found = [seen((0, 0, 10, 10, 0.5)), seen((0, 0, 10, 10, 0.9))]
+    assert ap50(found, [labels((0, 0, 10, 10)), labels()]) == pytest.approx(0.5)
+
+
+def test_as_many_images_of_detections_as_of_labels():
+    with pytest.raises(ValueError, match="longer than argument"):
+        judge([], [labels()], 0)
+
+
+# Against pycocotools 2.0.11
+
+
+def coco_precision(found, there):
+    """AP of pycocotools: (T, K, area), area all, small, medium, large; NaN without labels."""
+    images = [{"id": i + 1, "width": 1000, "height": 1000} for i in range(len(there))]
+    annotations = [
+        {"id": 0, "image_id": i + 1, "category_id": int(k) + 1, "iscrowd": 0, "ignore": 0,
+         "bbox": [x1, y1, x2 - x1, y2 - y1], "area": (x2 - x1) * (y2 - y1)}
+        for i, t in enumerate(there)
+        for (x1, y1, x2, y2), k in zip(t.boxes.astype(float).tolist(), t.class_ids, strict=True)
+    ]  # fmt: skip
+    for number, one in enumerate(annotations, 1):
+        one["id"] = number
+    reference = COCO()
+    reference.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1}, {"id": 2}]}
+    rows = [
+        [i + 1, x1, y1, x2 - x1, y2 - y1, s, k + 1]
+        for i, f in enumerate(found)
+        for (x1, y1, x2, y2), s, k in zip(f.boxes.astype(float).tolist(), f.scores, f.class_ids, strict=True)
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        reference.createIndex()
+        run = COCOeval(reference, reference.loadRes(np.array(rows, np.float64)), "bbox")
+        run.params.maxDets = [1, 10, 300]
+        run.evaluate()
+        run.accumulate()
+    table = run.eval["precision"][..., 2]  # (T, R, K, area)
+    return np.where((table < 0).all(1), np.nan, table.mean(1))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ap_is_pycocotools(seed):
     found, there = random_set(seed)
-    as_labelled = [Labelled(f.boxes, f.class_ids, f.scores) for f in found]
-    labels = [Labelled(t.boxes, t.class_ids) for t in there]
+    expected = coco_precision(found, there)[..., 0]
+    verdicts = [judge(found, there, k) for k in (0, 1)]
     for k in (0, 1):
-        expected = class_accuracy(as_labelled, labels, k, threshold).average_precision
-        got = judge(found, there, k, (threshold,)).average_precision()[0]
-        assert got == pytest.approx(expected, abs=1e-12)
+        np.testing.assert_allclose(verdicts[k].average_precision(), expected[:, k], atol=1e-6)
+    assert mean_ap50(verdicts).value == pytest.approx(expected[0].mean(), abs=1e-6)
+    assert mean_ap50_95(verdicts) == pytest.approx(expected.mean(), abs=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_ap_by_size_is_pycocotools(seed):
-    """Sizes, ignored labels and all thresholds against COCO's own code, where it is installed."""
-    coco_module = pytest.importorskip("pycocotools.coco")
-    eval_module = pytest.importorskip("pycocotools.cocoeval")
     found, there = random_set(seed)
-    reference = coco_module.COCO()
-    images = [{"id": i + 1} for i in range(len(there))]
-    annotations = []
-    for i, t in enumerate(there):
-        for box, k in zip(t.boxes.tolist(), t.class_ids.tolist(), strict=True):
-            x1, y1, x2, y2 = box
-            area = (x2 - x1) * (y2 - y1)
-            annotations.append(
-                {"id": len(annotations) + 1, "image_id": i + 1, "category_id": k + 1, "iscrowd": 0,
-                 "bbox": [x1, y1, x2 - x1, y2 - y1], "area": area}
-            )  # fmt: skip
-    reference.dataset = {"images": images, "annotations": annotations, "categories": [{"id": 1}, {"id": 2}]}
-    reference.createIndex()
-    rows = [
-        [i + 1, b[0], b[1], b[2] - b[0], b[3] - b[1], s, k + 1]
-        for i, f in enumerate(found)
-        for b, s, k in zip(f.boxes.tolist(), f.scores.tolist(), f.class_ids.tolist(), strict=True)
-    ]
-    run = eval_module.COCOeval(reference, reference.loadRes(np.array(rows)), "bbox")
-    run.evaluate()
-    run.accumulate()
-    precision = run.eval["precision"]  # (T, R, K, area, most)
-    for place, name in enumerate(SIZES, 1):
+    expected = coco_precision(found, there)
+    for place, size in enumerate(SIZES.values(), 1):
         for k in (0, 1):
-            table = precision[:, :, k, place, 2]
-            expected = np.nan if (table < 0).all() else table.mean(1)
-            got = judge(found, there, k, size=SIZES[name]).average_precision()
-            np.testing.assert_allclose(got, expected, atol=2e-3)
+            got = judge(found, there, k, size=size).average_precision()
+            np.testing.assert_allclose(got, expected[:, k, place], atol=1e-6)
+
+
+whole_boxes = st.lists(
+    st.tuples(st.integers(0, 60), st.integers(0, 60), st.integers(4, 40), st.integers(4, 40), st.integers(0, 1)),
+    max_size=6,
+)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(whole_boxes, whole_boxes), min_size=1, max_size=4), st.randoms(use_true_random=False))
+def test_ap_is_pycocotools_on_any_boxes(images, random):
+    def corners(rows):
+        return [[x, y, x + w, y + h, k] for x, y, w, h, k in rows]
+
+    there = [truth(corners(t)) for t, _ in images]
+    scores = [k / 64 for k in range(64)]
+    random.shuffle(scores)
+    found = [detections([[*r[:4], scores.pop(), r[4]] for r in corners(f)]) for _, f in images]
+    if not sum(map(len, found)):
+        return
+    expected = coco_precision(found, there)[..., 0]
+    for k in (0, 1):
+        np.testing.assert_allclose(judge(found, there, k).average_precision(), expected[:, k], atol=1e-6)
+
+
+# Regions to ignore, sizes
 
 
 def test_a_hit_on_an_ignored_label_counts_neither_way():
@@ -117,6 +180,9 @@ def test_sizes_take_labels_and_false_boxes_of_their_own():
     assert by_size["small"].average_precision()[0] == 1
     assert np.isnan(by_size["medium"].average_precision()[0])
     assert by_size["large"].average_precision()[0] == pytest.approx(0.5)
+
+
+# Intervals
 
 
 def test_the_interval_holds_the_figure_and_a_draw_is_a_new_matching():
@@ -140,116 +206,48 @@ def test_a_better_model_is_told_from_a_worse_one():
     assert difference_ap50(a, a, draws(60, 20)).high == 0
 
 
-def test_fusion_is_the_papers_equations():
-    one = detections([[0, 0, 100, 100, 0.9, 0], [300, 0, 340, 40, 0.6, 0], [0, 0, 100, 100, 0.5, 1]])
-    two = detections([[10, 0, 110, 100, 0.6, 0], [310, 200, 340, 240, 0.4, 0]])
-    clusters = fuse([one, two], iou_threshold=0.55)
-    fused = as_detections(clusters)
-    first = [k for k, c in enumerate(clusters) if c.class_id == 0][0]  # noqa: RUF015
-    # Corners weighted by scores (1), score their mean (2), times min(boxes, models) / models (the last equation).
-    wanted = (0.9 * np.array([0, 0, 100, 100]) + 0.6 * np.array([10, 0, 110, 100])) / 1.5
-    np.testing.assert_allclose(fused.boxes[first], wanted, rtol=1e-6)
-    assert fused.scores[first] == pytest.approx(0.75)
-    assert clusters[first].seen_by == {0, 1}
-    alone = {round(float(s), 3) for k, s in enumerate(fused.scores) if k != first}
-    assert alone == {0.3, 0.25, 0.2}
-    weighted = fuse([one, two], [3, 1], 0.55)
-    best = weighted[0]
-    confidences = np.array([0.9 * 3, 0.6])
-    assert best.score == pytest.approx(confidences.mean() * 2 / 4)
+def test_consecutive_frames_are_drawn_in_blocks():
+    """Frames of one video resemble each other: drawn one by one they give too narrow an interval."""
+    times = draws(60, 50, 3, block=6)
+    assert (times.sum(1) == 60).all()
+    # Each block is six neighbours, around the end: a frame that is drawn has a neighbour that is.
+    alone = (times > 0) & (np.roll(times, 1, 1) == 0) & (np.roll(times, -1, 1) == 0)
+    assert not alone.any()
+    found, there = random_set(7, 20)
+    found, there = [f for f in found for _ in range(6)], [t for t in there for _ in range(6)]
+    verdicts = [judge(found, there, k, (0.5,)) for k in (0, 1)]
+    photos, video = (mean_ap50(verdicts, draws(120, 200, 0, block)) for block in (1, block_length(120)))
+    assert video.high - video.low > 1.3 * (photos.high - photos.low)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_fusion_is_its_authors_code(seed):
-    reference = pytest.importorskip("ensemble_boxes")
-    found, _ = random_set(seed, 3)
-    boxes = [np.clip(f.boxes / 400, 0, 1).tolist() for f in found]
-    scores = [np.clip(f.scores, 0.01, 1).tolist() for f in found]
-    labels = [f.class_ids.tolist() for f in found]
-    weights = [2, 1, 1]
-    expected = reference.weighted_boxes_fusion(boxes, scores, labels, weights, iou_thr=0.55)
-    given = [
-        Detections(np.array(b, np.float32), np.array(s, np.float32), np.array(k, np.int64))
-        for b, s, k in zip(boxes, scores, labels, strict=True)
-    ]
-    clusters = fuse(given, weights, 0.55)
-    got = sorted((c.class_id, round(c.score, 4), *c.box.round(4).tolist()) for c in clusters)
-    wanted = sorted((int(k), round(float(s), 4), *np.round(b, 4).tolist()) for b, s, k in zip(*expected, strict=True))
-    np.testing.assert_allclose(got, wanted, atol=2e-4)
+def test_draws_are_the_same_each_time():
+    assert (draws(30, 5, 1) == draws(30, 5, 1)).all()
+    assert (draws(30, 5, 1) != draws(30, 5, 2)).any()
+    assert draws(0, 5).shape == (5, 0)
+    assert [block_length(n) for n in (1, 2, 9, 100, 400)] == [1, 1, 3, 10, 20]
 
 
-@pytest.fixture
-def blobs(tmp_path):
-    """The blob model, and YOLO-labelled pictures of blobs: a third of the labels are of a place without one."""
-    model = blob_model(tmp_path / "blobs")
-    rng = np.random.default_rng(0)
-    for k in range(9):
-        cells = [(int(p) % 8 * 8, int(p) // 8 * 8) for p in rng.choice(64, 4, replace=False)]
-        shown = cells[: 3 if k % 3 == 0 else 4]
-        part = "val" if k >= 3 else "train"
-        (tmp_path / f"data/images/{part}").mkdir(parents=True, exist_ok=True)
-        (tmp_path / f"data/labels/{part}").mkdir(parents=True, exist_ok=True)
-        boxes = [(x, y, x + 8, y + 8) for x, y in shown]
-        cv2.imwrite(str(tmp_path / f"data/images/{part}/{k}.png"), blob_frame_pixels(64, 64, boxes))
-        rows = [f"0 {(x + 4) / 64} {(y + 4) / 64} 0.125 0.125\n" for x, y in cells]
-        (tmp_path / f"data/labels/{part}/{k}.txt").write_text("".join(rows))
-    (tmp_path / "data/data.yaml").write_text("train: images/train\nval: images/val\nnames: [Blob]\n")
-    return model, tmp_path / "data"
+# The score that AP is measured from
 
 
-def test_a_real_model_is_measured(blobs):
-    model, data = blobs
-    held = of_part(read_data(data), "")
-    assert len(held.pictures) == 6
-    evaluation = evaluate([load_to_measure(str(model), held.classes)], held, bootstrap=30)
-    report = evaluation.models[0]
-    assert (evaluation.labels, report.missed, report.false_boxes) == (24, 2, 0)
-    # 22 of 24 found, none false: every recall up to 22/24 reads precision 1.
-    assert report.ap50.value == pytest.approx(np.floor(22 / 24 * 100 + 1) / 101, abs=1e-6)
-    assert report.by_size["small"] == report.ap50.value
-    assert report.labels_by_size == {"small": 24, "medium": 0, "large": 0}
+class Thresholded:
+    classes = ("blob",)
+    name = "blob@1"
+    min_score = 0.5
 
 
-def test_evaluate_writes_figures_and_sheets_and_compares_models(blobs, tmp_path):
-    model, data = blobs
-    blind = blob_model(tmp_path / "blind", "blind", channel=2)
-    out = tmp_path / "out"
-    words = ["evaluate", str(model), "--data", str(data), "--against", str(blind), "--out", str(out), "--json"]
-    got = CliRunner().invoke(app, words)
-    assert got.exit_code == 0, got.output
-    told = json.loads(got.stdout)
-    assert json.loads((out / "evaluation.json").read_text()) == told
-    assert [m["model"] for m in told["models"]] == ["blobs@1", "blind@1"]
-    assert told["models"][1]["lead_of_asked_model"]["low"] > 0.5
-    for name in ("precision-recall.png", "worst.png", "best.png"):
-        picture = cv2.imread(str(out / name))
-        assert picture is not None
-        assert picture.std() > 5
+def test_ap_is_measured_from_the_least_score_and_the_threshold_comes_back():
+    detector = Thresholded()
+    with pytest.raises(RuntimeError), scores_from(detector):
+        assert detector.min_score == LEAST_SCORE == 0.01
+        raise RuntimeError
+    assert detector.min_score == 0.5
+    with scores_from(object()):
+        pass
 
 
-def test_a_model_of_other_classes_and_a_part_that_is_not_there_are_refused(blobs):
-    model, data = blobs
-    held = read_data(data)
-    (data / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
-    with pytest.raises(UsageError, match="knows none of the classes"):
-        evaluate([load_to_measure(str(model), held.classes)], read_data(data))
-    with pytest.raises(UsageError, match=r"expected a part of .* \(train, val\) or all, got 'test'"):
-        of_part(held, "test")
-
-
-class HatFinder:
-    """Sees a hat and a person in the same corner of every picture."""
-
-    classes = ("hat", "person")
-
-    def detect(self, pixels):
-        boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9]], np.float32)
-        return Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 1]))
-
-
-def test_a_card_does_not_call_a_class_false_that_the_scene_lacks(monkeypatch):
-    shown = []
-    monkeypatch.setattr(package_model, "sheet", lambda outcomes, classes: shown.extend(outcomes))
-    package_model._scene_sheet(HatFinder(), ModelCardFields("hats"))
-    assert [o.ignored.tolist() for o in shown] == [[True, False]] * 8
-    assert sum(len(o.missed) for o in shown) > 8
+def test_annotations_of_weight_0_are_ignored():
+    rows = np.array([[0, 0, 0, 10, 10, 1], [0, 50, 50, 60, 60, 0]], np.float32)
+    verdicts = judge([seen((0, 0, 10, 10, 0.5), (50, 50, 60, 60, 0.9))], [Annotations.from_rows(rows)], 0, THRESHOLDS)
+    assert verdicts.labels.tolist() == [1]
+    assert (verdicts.average_precision() == 1).all()

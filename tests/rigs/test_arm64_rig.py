@@ -23,7 +23,7 @@ ARM64 = Rootfs(
 )
 
 TESTS = (
-    "test_boxes_score.py",
+    "test_boxes.py",
     "test_slot_meter.py",
     "test_preprocess.py",
     "test_kalman_assign.py",

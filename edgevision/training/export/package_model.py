@@ -28,8 +28,9 @@ from edgevision.detectors.manifest import Accuracy, Golden, Latency, Manifest, m
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import Session
 from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.evaluation.average_precision import LEAST_SCORE
 from edgevision.evaluation.contact_sheet import best, precision_recall, sheet, worst
-from edgevision.evaluation.evaluate import LEAST_SCORE, Evaluation, evaluate
+from edgevision.evaluation.evaluate import Evaluation, evaluate
 from edgevision.evaluation.plots import write_picture
 from edgevision.training.export.model_card import ModelCardFields, card
 

@@ -1,14 +1,12 @@
-"""Box arithmetic and accuracy against plain references."""
+"""Box arithmetic against plain references."""
 
 from __future__ import annotations
 
 import numpy as np
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.detectors import boxes as bx
-from edgevision.evaluation.score import Labelled, class_accuracy, match, mean_average_precision
 
 
 def reference_iou(a, b):
@@ -68,43 +66,3 @@ def test_clip_and_centres():
     np.testing.assert_array_equal(
         bx.from_centres(np.array([[10, 20, 4, 6]], np.float32)), np.array([[8, 17, 12, 23]], np.float32)
     )
-
-
-def labelled(rows, scores=None):
-    array = np.array(rows, np.float32).reshape(-1, 4)
-    return Labelled(array, np.zeros(len(array), np.int64), None if scores is None else np.array(scores, np.float32))
-
-
-def test_a_label_is_matched_once_and_by_the_better_detection():
-    truth = np.array([[0, 0, 10, 10]], np.float32)
-    found = np.array([[0, 0, 10, 9], [0, 0, 10, 10]], np.float32)
-    assert list(match(found, np.array([0.9, 0.8], np.float32), truth, 0.5)) == [True, False]
-
-
-# Worked by hand: two labels; detections best first hit, miss, hit.
-# recall 0.5, 0.5, 1.0; precision 1, 1/2, 2/3; made monotone 1, 2/3, 2/3.
-# 101 points: recalls 0..0.50 read 1 (51 of them), 0.51..1.00 read 2/3 (50).
-def test_average_precision_by_hand():
-    truth = [labelled([[0, 0, 10, 10], [50, 50, 60, 60]])]
-    found = [labelled([[0, 0, 10, 10], [20, 20, 30, 30], [50, 50, 60, 60]], [0.9, 0.8, 0.7])]
-    assert class_accuracy(found, truth, 0).average_precision == pytest.approx((51 + 50 * 2 / 3) / 101)
-
-
-def test_perfect_is_one_nothing_found_is_zero_no_labels_is_nan():
-    truth = [labelled([[0, 0, 10, 10]]), labelled([])]
-    perfect = [labelled([[0, 0, 10, 10]], [0.5]), labelled([], [])]
-    nothing = [labelled([], []), labelled([], [])]
-    assert mean_average_precision(perfect, truth, 1) == 1
-    assert mean_average_precision(nothing, truth, 1) == 0
-    assert np.isnan(mean_average_precision(nothing, [labelled([]), labelled([])], 1))
-
-
-def test_a_false_detection_in_an_image_without_labels_costs():
-    truth = [labelled([[0, 0, 10, 10]]), labelled([])]
-    found = [labelled([[0, 0, 10, 10]], [0.5]), labelled([[0, 0, 10, 10]], [0.9])]
-    assert mean_average_precision(found, truth, 1) == pytest.approx(0.5)
-
-
-def test_as_many_lists_as_labels():
-    with pytest.raises(ValueError, match="expected as many"):
-        class_accuracy([], [labelled([])], 0)

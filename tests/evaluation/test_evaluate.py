@@ -1,0 +1,96 @@
+"""`distill evaluate` on the blob model, and what is drawn on the sheets."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from edgevision.cli.distill import app
+from edgevision.datasets.dataset import read_data
+from edgevision.errors import UsageError
+from edgevision.evaluation.evaluate import evaluate, load_to_measure, of_part
+from edgevision.training.export import package_model
+from edgevision.training.export.model_card import ModelCardFields
+from edgevision.types import Detections
+from tests.support.models import blob_frame_pixels, blob_model
+
+
+@pytest.fixture
+def blobs(tmp_path):
+    """The blob model, and YOLO-labelled pictures of blobs: a third of the labels are of a place without one."""
+    model = blob_model(tmp_path / "blobs")
+    rng = np.random.default_rng(0)
+    for k in range(9):
+        cells = [(int(p) % 8 * 8, int(p) // 8 * 8) for p in rng.choice(64, 4, replace=False)]
+        shown = cells[: 3 if k % 3 == 0 else 4]
+        part = "val" if k >= 3 else "train"
+        (tmp_path / f"data/images/{part}").mkdir(parents=True, exist_ok=True)
+        (tmp_path / f"data/labels/{part}").mkdir(parents=True, exist_ok=True)
+        boxes = [(x, y, x + 8, y + 8) for x, y in shown]
+        cv2.imwrite(str(tmp_path / f"data/images/{part}/{k}.png"), blob_frame_pixels(64, 64, boxes))
+        rows = [f"0 {(x + 4) / 64} {(y + 4) / 64} 0.125 0.125\n" for x, y in cells]
+        (tmp_path / f"data/labels/{part}/{k}.txt").write_text("".join(rows))
+    (tmp_path / "data/data.yaml").write_text("train: images/train\nval: images/val\nnames: [Blob]\n")
+    return model, tmp_path / "data"
+
+
+def test_a_real_model_is_measured(blobs):
+    model, data = blobs
+    held = of_part(read_data(data), "")
+    assert len(held.pictures) == 6
+    evaluation = evaluate([load_to_measure(str(model), held.classes)], held, bootstrap=30)
+    report = evaluation.models[0]
+    assert (evaluation.labels, report.missed, report.false_boxes) == (24, 2, 0)
+    # 22 of 24 found, none false: every recall up to 22/24 reads precision 1.
+    assert report.ap50.value == pytest.approx(np.floor(22 / 24 * 100 + 1) / 101, abs=1e-6)
+    assert report.by_size["small"] == report.ap50.value
+    assert report.labels_by_size == {"small": 24, "medium": 0, "large": 0}
+
+
+def test_evaluate_writes_figures_and_sheets_and_compares_models(blobs, tmp_path):
+    model, data = blobs
+    blind = blob_model(tmp_path / "blind", "blind", channel=2)
+    out = tmp_path / "out"
+    words = ["evaluate", str(model), "--data", str(data), "--against", str(blind), "--out", str(out), "--json"]
+    got = CliRunner().invoke(app, words)
+    assert got.exit_code == 0, got.output
+    told = json.loads(got.stdout)
+    assert json.loads((out / "evaluation.json").read_text()) == told
+    assert [m["model"] for m in told["models"]] == ["blobs@1", "blind@1"]
+    assert told["models"][1]["lead_of_asked_model"]["low"] > 0.5
+    for name in ("precision-recall.png", "worst.png", "best.png"):
+        picture = cv2.imread(str(out / name))
+        assert picture is not None
+        assert picture.std() > 5
+
+
+def test_a_model_of_other_classes_and_a_part_that_is_not_there_are_refused(blobs):
+    model, data = blobs
+    held = read_data(data)
+    (data / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [cat]\n")
+    with pytest.raises(UsageError, match="knows none of the classes"):
+        evaluate([load_to_measure(str(model), held.classes)], read_data(data))
+    with pytest.raises(UsageError, match=r"expected a part of .* \(train, val\) or all, got 'test'"):
+        of_part(held, "test")
+
+
+class HatFinder:
+    """Sees a hat and a person in the same corner of every picture."""
+
+    classes = ("hat", "person")
+
+    def detect(self, pixels):
+        boxes = np.array([[0, 0, 9, 9], [0, 0, 9, 9]], np.float32)
+        return Detections(boxes, np.array([0.9, 0.8], np.float32), np.array([0, 1]))
+
+
+def test_a_card_does_not_call_a_class_false_that_the_scene_lacks(monkeypatch):
+    shown = []
+    monkeypatch.setattr(package_model, "sheet", lambda outcomes, classes: shown.extend(outcomes))
+    package_model._scene_sheet(HatFinder(), ModelCardFields("hats"))
+    assert [o.ignored.tolist() for o in shown] == [[True, False]] * 8
+    assert sum(len(o.missed) for o in shown) > 8
