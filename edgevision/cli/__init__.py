@@ -8,23 +8,21 @@ from typing import Annotated
 import typer
 
 from edgevision.cli import bench, distill, models
-from edgevision.cli.command import Command
+from edgevision.cli.command import CommandGroup
 from edgevision.cli.decide import decide
 from edgevision.cli.doctor.command import doctor
 from edgevision.cli.run import run
 from edgevision.cli.swap import swap
 
-app = typer.Typer(
+app = CommandGroup(
     name="edgevision",
     help="Real-time vision: a camera frame goes in, boxes come out, more than 30 times a second.",
     no_args_is_help=True,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(cls=Command)(run)
-app.command(cls=Command)(swap)
-app.command(cls=Command)(decide)
-app.command(cls=Command)(doctor)
+app.command()(run)
+app.command()(swap)
+app.command()(decide)
+app.command()(doctor)
 app.add_typer(models.app, name="models")
 app.add_typer(bench.app, name="bench")
 app.add_typer(distill.app, name="distill")

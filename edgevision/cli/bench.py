@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgevision.cli.command import CommandGroup
+
 if TYPE_CHECKING:
     from edgevision.bench.contender import ContenderSpec
     from edgevision.bench.records import BenchRun
     from edgevision.bench.schedule import Progress
 
-app = typer.Typer(
+app = CommandGroup(
     help="Is it real time, and would a foundation model be? Measure, compare runs, make a report, tune.",
     invoke_without_command=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _RUNS = "A run.json that `edgevision bench --out` wrote."

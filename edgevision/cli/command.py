@@ -9,7 +9,9 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, TypeVar, get_type_hints
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
+
+from edgevision.cli.help import command_help
 
 Options = TypeVar("Options")
 
@@ -58,6 +60,31 @@ class Command(TyperCommand):
         end = args.index("--") if "--" in args else len(args)
         words = [_renamed(word, renamed) for word in args[:end]]
         return super().parse_args(ctx, words + args[end:])
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(command_help(self, ctx))
+
+
+class Group(TyperGroup):
+    """A group of commands, with the same layout of help."""
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        formatter.write(command_help(self, ctx))
+
+
+class CommandGroup(typer.Typer):
+    """A `typer.Typer` whose commands and group are ours: the same help everywhere, old spellings everywhere."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(
+            cls=Group,
+            pretty_exceptions_enable=False,
+            context_settings={"help_option_names": ["-h", "--help"]},
+            **options,
+        )
+
+    def command(self, name: str | None = None, **options: Any) -> Any:
+        return super().command(name, cls=Command, **options)
 
 
 def _renamed(word: str, renamed: dict[str, str]) -> str:

@@ -7,16 +7,16 @@ from typing import Annotated
 
 import typer
 
+from edgevision.cli.command import CommandGroup
 from edgevision.cli.distill_all import all_
 from edgevision.cli.distill_head import head
 from edgevision.cli.distill_options import Data, Doubt, Mirror, Prompts, Sure, Teacher, Threads, names_in, teaching_of
 from edgevision.cli.distill_review import review
 from edgevision.cli.distill_student import evaluate, export, mean, train
 
-app = typer.Typer(
+app = CommandGroup(
     help="Teach a compact model: a big one labels, a small one learns, is quantised, measured and put in the store.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 

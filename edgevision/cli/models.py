@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgevision.cli.command import CommandGroup
+
 if TYPE_CHECKING:
     from rich.console import Console
 
     from edgevision.detectors.manifest import Manifest
 
-app = typer.Typer(
+app = CommandGroup(
     help="The models at hand: list, show, add, verify, remove, export.",
     no_args_is_help=True,
-    context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 _Name = Annotated[str, typer.Argument(help="A model's name, or the path of its folder or .onnx file.")]
