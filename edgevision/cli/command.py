@@ -14,6 +14,7 @@ from typer.core import TyperCommand, TyperGroup
 from edgevision.cli.help import command_help
 
 Options = TypeVar("Options")
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 OLD_SPELLINGS = {
     "--duration": "--seconds",
@@ -83,7 +84,7 @@ class CommandGroup(typer.Typer):
             **options,
         )
 
-    def command(self, name: str | None = None, **options: Any) -> Any:
+    def command(self, name: str | None = None, **options: Any) -> Callable[[Function], Function]:
         return super().command(name, cls=Command, **options)
 
 
