@@ -12,10 +12,12 @@ import argparse
 import json
 import os
 import platform
+import queue
 import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from datetime import date
@@ -88,6 +90,52 @@ def session_alone(model: str, frames: int) -> float:
     for _ in range(frames):
         detector.session.run(tensor)
     return frames / (time.perf_counter() - began)
+
+
+def session_beside(clip: Path, model: str, frames: int, encode: bool = False) -> float:
+    """fps of session.run on a ready tensor, once for each frame that another thread decodes; and does nothing with.
+
+    With ``encode`` a third thread encodes a picture as JPEG for each. What two threads of this machine's processors can
+    do at most, then: no loop that decodes the clip can be faster.
+    """
+    detector = ev.load_detector(model, threads=1)
+    picture = SceneSource(size_wh=SIZE_WH, live=False).read()
+    assert picture is not None
+    tensor = detector.prepare(picture.pixels).tensor.copy()
+    decoded: queue.Queue[bool] = queue.Queue(4)
+    inferred: queue.Queue[bool] = queue.Queue(4)
+
+    def decode() -> None:
+        with av.open(str(clip)) as container:
+            stream = container.streams.video[0]
+            stream.thread_type = "AUTO"
+            stream.codec_context.thread_count = max(1, usable_cores() - 1)  # as the loop decodes files
+            for k, _ in enumerate(container.decode(stream)):
+                if k == frames:
+                    break
+                decoded.put(True)
+        decoded.put(False)
+
+    def write() -> None:
+        while inferred.get():
+            cv2.imencode(".jpg", picture.pixels, [cv2.IMWRITE_JPEG_QUALITY, 80])
+
+    threads = [threading.Thread(target=decode), *([threading.Thread(target=write)] if encode else [])]
+    for _ in range(20):
+        detector.session.run(tensor)
+    for thread in threads:
+        thread.start()
+    count, began = 0, time.perf_counter()
+    while decoded.get():
+        detector.session.run(tensor)
+        count += 1
+        if encode:
+            inferred.put(True)
+    if encode:
+        inferred.put(False)
+    for thread in threads:
+        thread.join()
+    return count / (time.perf_counter() - began)
 
 
 READER = """
@@ -225,15 +273,23 @@ def main() -> None:
             print(name, file=sys.stderr)
             parts: dict[str, Callable[[], float]] = {
                 "session": lambda m=model, n=n: session_alone(m, n),
+                "beside decode": lambda m=model, n=n: session_beside(clip, m, n),
                 "loop": lambda m=model, n=n: loop(clip, m, frames=n).fps,
                 "page": lambda m=model, n=n: loop_with_page(clip, m, n),
+                "beside decode and JPEG": lambda m=model, n=n: session_beside(clip, m, n, encode=True),
                 "jpeg": lambda m=model, n=n: loop(clip, m, sinks=(EveryFrameJpeg(),), frames=n).fps,
                 "two": lambda m=model, n=n: loop(clip, m, streams=2, frames=n).fps,
             }
             values = interleaved(options.repeats, parts)
             report[name] = values
             rows += [
-                (f"{name}: loop ÷ session.run alone", ratio(values, "loop", "session"), "≥ 0.95"),
+                (f"{name}: loop ÷ session.run alone", ratio(values, "loop", "session"), ""),
+                (f"{name}: loop ÷ session.run beside a bare decoder", ratio(values, "loop", "beside decode"), "≥ 0.95"),
+                (
+                    f"{name}: the same, drawn and JPEG ÷ session.run beside bare decode and JPEG",
+                    ratio(values, "jpeg", "beside decode and JPEG"),
+                    "≥ 0.90",
+                ),
                 (
                     f"{name}: loop with page for one client ÷ session.run alone",
                     ratio(values, "page", "session"),
@@ -256,8 +312,8 @@ def main() -> None:
                 "≤ 10 + capture to slot",
             )
         )
-        rows.append(("edgevision --help, s", seconds_of(sys.executable, "-m", "edgevision", "--help"), "≤ 0.4"))
-        rows.append(("first result of run on a file, s", first_result_s(clip, models[0]), "≤ 1.5"))
+        rows.append(("edgevision --help, s", seconds_of(sys.executable, "-m", "edgevision", "--help"), "≤ 0.3"))
+        rows.append(("first result of run on a file, s", first_result_s(clip, models[0]), "≤ 0.8"))
         if options.soak:
             memory = flat_memory(clip, models[0], options.soak)
             report["memory"] = memory
