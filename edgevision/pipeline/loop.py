@@ -16,6 +16,7 @@ from edgevision.interfaces import Controls, Detector, Renderer, Sink, Source, St
 from edgevision.pipeline.detection_interval import usable
 from edgevision.pipeline.inference_workers import InferenceWorkers, Job, as_staged
 from edgevision.pipeline.metrics import LoopMetrics, Summary
+from edgevision.pipeline.standstill import Standstill
 from edgevision.pipeline.tracking_stage import TrackingStage
 from edgevision.types import Detections, Result, SourceInfo, StageTimes, Status
 
@@ -43,6 +44,7 @@ class Pipeline:
         detect_every: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
         streams: int | None = None,
+        standstill: Standstill | None = None,
     ) -> None:
         """``min_score`` is applied after the tracker, which follows an object half hidden by its doubtful boxes too;
         by default it is what the detector that serves is to show.
@@ -51,11 +53,12 @@ class Pipeline:
         of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
 
         Of ``detect_every`` frames one is detected; the others' boxes are predicted by the tracker, which is needed
-        then, and `Result.predicted` says so (`UsageError` where there is none). A ``renderer`` is needed where a sink
+        then, and `Result.predicted` says so (`UsageError` where there is none). What a live source gave before a
+        ``standstill`` of the whole program is not shown. A ``renderer`` is needed where a sink
         wants pictures. The parts stay the caller's to close.
         """
         self._source, self._detector = source, as_staged(detector)
-        self._follower = TrackingStage(tracker, min_score, detect_every)
+        self._tracking = TrackingStage(tracker, min_score, detect_every)
         self._renderer, self._sinks = renderer, tuple(sinks)
         self.controls = controls or Controls()
         self._snapshot, self._clock = snapshot, clock
@@ -63,8 +66,9 @@ class Pipeline:
         if self._workers < 1:
             raise UsageError(f"workers: expected at least 1, got {self._workers}")
         self._detect_every = usable(detect_every, source.info)
-        self._meter = LoopMetrics(clock)
-        self._lanes: InferenceWorkers | None = None
+        self._metrics = LoopMetrics(clock)
+        self._standstill = standstill or Standstill(clock)
+        self._inference: InferenceWorkers | None = None
         self._last: Result | None = None
         self._observers: tuple[Callable[[Result], None], ...] = ()
         self._paused_ns: int | None = None
@@ -85,26 +89,24 @@ class Pipeline:
         """
         reason = ""
         self._thread, self._ended = threading.get_ident(), False
-        self._lanes = lanes = InferenceWorkers(
+        self._inference = inference = InferenceWorkers(
             self._source, self._detector, self._workers, self._clock, self._detect_every
         )
         try:
-            while not self.controls.quitting:
-                if self._pausing():
-                    time.sleep(POLL_S)
-                    continue
-                try:
-                    job = lanes.take(POLL_S)
-                except TimeoutError:
-                    self._wait(lanes)
-                    continue
-                except Closed:
-                    break
-                if not job.predicted:
-                    self._detected_ns = job.frame.captured_ns
-                if self._source.info.live and self._detected_ns < self._resumed_ns:
-                    continue  # from before a pause, or moved on from there: shown now, it would pass for live
-                yield self._publish(job)
+            with self._standstill.beating():
+                while not self.controls.quitting:
+                    if self._pausing():
+                        time.sleep(POLL_S)
+                        continue
+                    try:
+                        job = inference.take(POLL_S)
+                    except TimeoutError:
+                        self._wait(inference)
+                        continue
+                    except Closed:
+                        break
+                    if not self._is_stale(job):
+                        yield self._serve(job)
         except EdgeVisionError as exc:
             reason = str(exc)
             raise
@@ -112,7 +114,7 @@ class Pipeline:
             self._ended = True
             for callback in self._at_end:
                 callback()
-            lanes.stop()
+            inference.stop()
             self._tell(self._status("ended", self._detector.name, reason))
 
     @property
@@ -128,8 +130,8 @@ class Pipeline:
         ``guarded``: the one it replaces does again each frame that it fails on, and ``on_failure`` is told.
         """
         old, self._detector = self._detector, as_staged(detector)
-        if self._lanes is not None:
-            self._lanes.exchange(self._detector, old if guarded else None, on_failure)
+        if self._inference is not None:
+            self._inference.exchange(self._detector, old if guarded else None, on_failure)
 
     def observe(self, observer: Callable[[Result], None]) -> Callable[[], None]:
         """Have each published result shown to ``observer``, in the loop's thread: be quick. Returns what ends it."""
@@ -166,41 +168,55 @@ class Pipeline:
 
     def summary(self) -> Summary:
         """What the run did so far."""
-        return self._meter.summary()
+        return self._metrics.summary()
 
-    def _publish(self, job: Job) -> Result:
+    def _serve(self, job: Job) -> Result:
+        """One result: detect, draw, send."""
+        result = self._detect(job)
+        status = self._status("running", result.model)
+        snapshot = self._asked_for_snapshot()
+        result, picture = self._draw(result, status, wanted=snapshot)
+        result = self._send(result, picture, status)
+        if snapshot and picture is not None:
+            self._take_snapshot(picture, result)
+        self._last = result
+        self._metrics.record(result)
+        for observer in self._observers:
+            observer(result)
+        return result
+
+    def _detect(self, job: Job) -> Result:
+        """What was found in a frame, or is predicted to be there, followed over time."""
         frame, now = job.frame, self._clock
         began = now()
         found = None if job.predicted else self._decode(job)
         decoded = began if found is None else now()
-        detections = self._follower.predicted(frame) if found is None else self._follower.detected(frame, *found)
-        detector = self._follower.detector
-        tracked = now()
+        detections = self._tracking.predicted(frame) if found is None else self._tracking.detected(frame, *found)
         times = StageTimes(
             capture=job.capture_ns,
             wait=began - job.arrived_ns - job.preprocess_ns - job.infer_ns,
             preprocess=job.preprocess_ns,
             infer=job.infer_ns,
             decode=decoded - began,
-            track=tracked - decoded,
+            track=now() - decoded,
         )
-        result = Result(frame, detections, times, detector.name, detector.classes, job.predicted)
-        status = self._status("running", detector.name)
-        picture: NDArray[np.uint8] | None = None
-        wants_snapshot = self._asked_for_snapshot()
-        if self._renderer is not None and (wants_snapshot or any(sink.wants_picture for sink in self._sinks)):
-            picture = self._renderer.draw(result, status)
-            result = replace(result, times=replace(times, render=now() - tracked))
-        drawn = now()
+        detector = self._tracking.detector
+        return Result(frame, detections, times, detector.name, detector.classes, job.predicted)
+
+    def _draw(self, result: Result, status: Status, wanted: bool) -> tuple[Result, NDArray[np.uint8] | None]:
+        """The picture, where it is wanted or a sink wants it."""
+        if self._renderer is None or not (wanted or any(sink.wants_picture for sink in self._sinks)):
+            return result, None
+        began = self._clock()
+        picture = self._renderer.draw(result, status)
+        return replace(result, times=replace(result.times, render=self._clock() - began)), picture
+
+    def _send(self, result: Result, picture: NDArray[np.uint8] | None, status: Status) -> Result:
+        """To every sink, each with the time that those before it took."""
+        began = self._clock()
         for sink in self._sinks:
             sink.publish(result, picture, status)
-            result = replace(result, times=replace(result.times, publish=now() - drawn))
-        if wants_snapshot and picture is not None:
-            self._take_snapshot(picture, result)
-        self._last = result
-        self._meter.record(result)
-        for observer in self._observers:
-            observer(result)
+            result = replace(result, times=replace(result.times, publish=self._clock() - began))
         return result
 
     def _asked_for_snapshot(self) -> bool:
@@ -210,24 +226,34 @@ class Pipeline:
         if self._snapshot is not None:
             self._snapshot(picture, result)
 
+    def _is_stale(self, job: Job) -> bool:
+        """Whether a live source's frame, or what its boxes are moved on from, is from before a pause or a standstill:
+        shown now it would pass for live. It counts as dropped."""
+        if not job.predicted:
+            self._detected_ns = job.frame.captured_ns
+        if not self._source.info.live:
+            return False
+        stood_ns = self._standstill.beat()
+        return self._detected_ns < self._resumed_ns or (stood_ns is not None and self._detected_ns < stood_ns)
+
     def _decode(self, job: Job) -> tuple[StagedDetector, Detections]:
         """Whose the detections of a job are, and the detections."""
         assert job.detector is not None
         try:
             return job.detector, job.detector.decode(job.raw)
         except Exception as exc:
-            assert self._lanes is not None
-            self._lanes.rescue(job, exc)
+            assert self._inference is not None
+            self._inference.rescue(job, exc)
             return job.detector, job.detector.decode(job.raw)
 
-    def _wait(self, lanes: InferenceWorkers) -> None:
+    def _wait(self, inference: InferenceWorkers) -> None:
         """No result for a moment: say so if it is the source's doing."""
         info = self._source.info
         if not info.live:
             self._tell(self._status("running", self._detector.name))  # a slow model must not freeze a window
             return
         patience_s = max(LOST_AFTER_S, 3 / info.fps if info.fps else 0)
-        silent_s = (self._clock() - lanes.arrived_ns) / 1e9
+        silent_s = (self._clock() - inference.arrived_ns) / 1e9
         if silent_s < patience_s and self._source.trouble is None:
             return
         detail = self._source.trouble or f"{info.name} gave no frame for {silent_s:.0f} s"
@@ -248,20 +274,20 @@ class Pipeline:
             return True
         if self._paused_ns is not None:
             self._resumed_ns = self._clock()
-            self._meter.skip_idle(self._resumed_ns - self._paused_ns)
+            self._metrics.skip_idle(self._resumed_ns - self._paused_ns)
             self._paused_ns = None
         return False
 
     def _status(self, state: str, model: str, detail: str = "") -> Status:
-        meter = self._meter
+        metrics = self._metrics
         self._newest_status = status = Status(
             state=state,
             detail=detail,
-            fps=meter.fps,
-            infer_ms=meter.infer_ms,
-            age_ms=meter.age_ms,
-            dropped=meter.dropped,
-            frames=meter.frames,
+            fps=metrics.fps,
+            infer_ms=metrics.infer_ms,
+            age_ms=metrics.age_ms,
+            dropped=metrics.dropped,
+            frames=metrics.frames,
             model=model,
             source=self._source.info.name,
             detect_every=self._detect_every,
