@@ -488,7 +488,7 @@ def regressed(models: Models) -> dict[str, Any]:
         served_s = times[-1] - times[0] if times else 0.0
         serves = app.detector.name
     refused = plain.verdict is Verdict.REFUSED
-    back = again.verdict is Verdict.REVERTED and served_s <= 10 and serves == plain.old
+    back = again.verdict is Verdict.ROLLED_BACK and served_s <= 10 and serves == plain.old
     return {
         "found_again": models.found_again,
         "reports": [plain.as_json(), again.as_json()],

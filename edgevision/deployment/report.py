@@ -13,15 +13,17 @@ _MEASURED = ("latency", "shadow", "accuracy", "watch")
 
 
 class Verdict(StrEnum):
+    """How a swap ended. The values are what JSON and logs say, so they stay as they are."""
+
     ACCEPTED = "accepted"
     """The new model serves, and was watched."""
     REFUSED = "refused"
     """A check failed before the exchange; the old model served all along."""
-    REVERTED = "reverted"
+    ROLLED_BACK = "reverted"
     """It served, a check of the watch failed, and the old model serves again."""
     PASSED = "passed"
     """A dry run: every check passed, and nothing was exchanged."""
-    WENT_BACK = "went back"
+    ROLLED_BACK_BY_USER = "went back"
     """A person asked for the model before: it serves again, unchecked."""
 
 
@@ -72,12 +74,12 @@ class SwapReport:
     @property
     def serves(self) -> str:
         """Name of the model that serves after it."""
-        return self.new if self.verdict in (Verdict.ACCEPTED, Verdict.WENT_BACK) else self.old
+        return self.new if self.verdict in (Verdict.ACCEPTED, Verdict.ROLLED_BACK_BY_USER) else self.old
 
     def sentence(self) -> str:
         """The outcome in one line."""
         failed = self.failed
-        if self.verdict is Verdict.WENT_BACK:
+        if self.verdict is Verdict.ROLLED_BACK_BY_USER:
             return f"went back to {self.new} from {self.old}, as asked: serves since frame {self.first_frame}"
         if failed is None:
             end = "every check passed" if self.verdict is Verdict.PASSED else f"serves since frame {self.first_frame}"

@@ -83,7 +83,7 @@ class Rollout:
             else:
                 exchanged = True
                 self._exchange(new, guarded=True)
-                verdict = Verdict.REVERTED
+                verdict = Verdict.ROLLED_BACK
                 self._watch(new)
                 # Only now is the old one out of reach as a fallback, and its memory free.
                 self._loop.exchange(new)
@@ -107,7 +107,7 @@ class Rollout:
         stop = self._loop.observe(self._keep)
         try:
             self._exchange(to, guarded=False)
-            return self._record.ended(Verdict.WENT_BACK)
+            return self._record.ended(Verdict.ROLLED_BACK_BY_USER)
         except Refused:
             return self._record.ended(Verdict.REFUSED)
         finally:

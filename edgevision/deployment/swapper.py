@@ -114,7 +114,7 @@ class Swapper:
             trial = Rollout(self._loop, self._previous.name, gates, self._count, self._clock, self._tell)
             current = self._loop.detector
             report = trial.go_back(self._previous)
-            if report.verdict is Verdict.WENT_BACK:
+            if report.verdict is Verdict.ROLLED_BACK_BY_USER:
                 self._previous = current
             self._history.append(report)
             self._tell(Progress(report.number, report.old, report.new, "", report.checks, report))

@@ -130,7 +130,7 @@ def test_a_failure_while_serving_rolls_back_and_no_frame_lacks_a_result():
     with running(Model("old@1")) as (pipeline, seen):
         bad = Model("bad@2", breaks_after=3 + 5 + 15 + 4)
         report = swapper(pipeline, bad).swap("bad@2", QUICK)
-        assert report.verdict is Verdict.REVERTED
+        assert report.verdict is Verdict.ROLLED_BACK
         assert report.failed.figure == "bad@2 broke"
         count = len(seen)
         wait_for(lambda: len(seen) > count + 5)
@@ -148,7 +148,7 @@ def test_collapsing_while_it_serves_goes_back():
 
     with running(Model("old@1")) as (pipeline, seen):
         report = swapper(pipeline, Collapsing("bad@2")).swap("bad@2", QUICK)
-        assert report.verdict is Verdict.REVERTED
+        assert report.verdict is Verdict.ROLLED_BACK
         assert report.failed.name == "watch"
         count = len(seen)
         wait_for(lambda: len(seen) > count + 5)
@@ -303,7 +303,7 @@ def test_revert_and_history():
             swaps.revert()
         swaps.swap("new@2", QUICK)
         back = swaps.revert()
-        assert (back.old, back.new, back.verdict) == ("new@2", "old@1", Verdict.WENT_BACK)
+        assert (back.old, back.new, back.verdict) == ("new@2", "old@1", Verdict.ROLLED_BACK_BY_USER)
         wait_for(lambda: seen[-1][1] == "old@1")
         assert swaps.revert().serves == "new@2"
         assert [(r.number, r.new) for r in swaps.history] == [(1, "new@2"), (2, "old@1"), (3, "new@2")]
@@ -320,7 +320,7 @@ def test_a_person_may_stop_a_swap(in_watch):
         swaps.start("new@2", Gates(shadow_frames=3 if in_watch else 100_000, latency_runs=3, watch_s=600))
         wait_for(lambda: heard and heard[-1].doing == ("watch" if in_watch else "shadow"))
         report = swaps.revert()
-        assert report.verdict is (Verdict.REVERTED if in_watch else Verdict.REFUSED)
+        assert report.verdict is (Verdict.ROLLED_BACK if in_watch else Verdict.REFUSED)
         assert report.failed.name == "person"
         count = len(seen)
         wait_for(lambda: len(seen) > count + 3 and seen[-1][1] == "old@1")

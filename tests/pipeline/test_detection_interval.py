@@ -353,7 +353,7 @@ def test_a_model_that_breaks_on_its_detected_frames_is_taken_back():
             return super().detect(pixels)
 
     report, got = swap_while_running(Breaking("new@2"), ByteTracker(30.0), watch_s=5)
-    assert report.verdict is Verdict.REVERTED, report.sentence()
+    assert report.verdict is Verdict.ROLLED_BACK, report.sentence()
     assert got[-1].model == "old@1"
     assert [r.frame.index for r in got] == sorted({r.frame.index for r in got})
 
