@@ -171,6 +171,18 @@ TESTS = Path(__file__).resolve().parent
 TEST_FILES = sorted(TESTS.rglob("*.py"))
 
 
+def test_only_the_command_line_writes_to_stderr():
+    """A library logs, or is given a callback: whoever uses it decides what a person sees."""
+    used = {"sys.stderr", "typer.echo", "rich.console"}
+    writing = [
+        str(path.relative_to(PACKAGE))
+        for path in FILES
+        if not str(path.relative_to(PACKAGE)).startswith(("cli/", "__main__"))
+        and any(word in line.split("#")[0] for line in path.read_text().splitlines() for word in used)
+    ]
+    assert not writing
+
+
 def test_no_test_imports_a_test():
     wrong = [
         f"{path.relative_to(TESTS)}:{node.lineno}"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.bench.records import BenchRun, Block, Clip, ContenderRecord, Series
+from edgevision.bench.records import BenchRun, Block, Clip, Series
 from edgevision.bench.statistics import Estimate, Rate, percentiles, ratio, verdict
 from edgevision.types import STAGES
 
@@ -151,11 +150,6 @@ def speed_ratio(run: BenchRun, above: str, below: str, kind: str = "loop") -> Es
     else:
         one, other = find_series(run, above, kind), find_series(run, below, kind)
     return None if one is None or other is None else ratio(rate(one), rate(other), paired=True)
-
-
-def contenders_with(run: BenchRun, kind: str) -> Iterator[ContenderRecord]:
-    """Those of a kind that were measured."""
-    return (c for c in run.contenders if c.kind == kind and any(s.contender == c.label for s in run.series))
 
 
 def _figures(run: BenchRun, series: Series) -> Figures:

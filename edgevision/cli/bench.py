@@ -119,7 +119,8 @@ def bench(
     """
     if context.invoked_subcommand is not None:
         return
-    from edgevision.cli.bench_console import announce, progress_bar, show_run
+    from edgevision.cli.bench_console import progress_bar, show_run
+    from edgevision.cli.console import announce
     from edgevision.errors import UsageError
 
     if out is not None and out.exists() and not out.is_dir():
@@ -166,7 +167,7 @@ def report(
     """One page of figures: HTML that needs nothing else, and Markdown."""
     from edgevision.bench import read_run
     from edgevision.bench.report import write_report
-    from edgevision.cli.bench_console import announce
+    from edgevision.cli.console import announce
 
     read = [read_run(path) for path in runs]
     decision = "", ""
@@ -190,7 +191,8 @@ def tune(
 ) -> None:
     """The most accurate setting that holds a time budget here: model, input size, threads, streams, --detect-every."""
     from edgevision.bench.tuning import parse_budget_ms, tune_settings, write_defaults
-    from edgevision.cli.bench_console import announce, progress_bar, show_tuning
+    from edgevision.cli.bench_console import progress_bar, show_tuning
+    from edgevision.cli.console import announce
 
     budget_ms = parse_budget_ms(budget)
     with progress_bar() as progress:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from edgevision.bench.formatting import fps_text, ms_text, ratio_text
 from edgevision.bench.records import BenchRun
 from edgevision.bench.summary import Figures, figures
 from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences
+from edgevision.cli.console import announce
 
 if TYPE_CHECKING:
     from edgevision.bench.compare import Comparison
@@ -25,12 +25,6 @@ if TYPE_CHECKING:
 _COLOURS = {"above": "green", "keeps": "green", "faster": "green", "below": "red", "drops": "red", "slower": "red"}
 _REFRESH_PER_S = 2
 """Drawing the bar takes time from what is measured."""
-
-
-def announce(text: str) -> None:
-    """One line on stderr."""
-    sys.stderr.write(f"edgevision: {text}\n")
-    sys.stderr.flush()
 
 
 @contextmanager

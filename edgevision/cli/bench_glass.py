@@ -14,7 +14,7 @@ from edgevision.bench.contender import Contender, ContenderSpec
 from edgevision.bench.glass_to_glass import measure_glass
 from edgevision.bench.machine import commit, describe_machine
 from edgevision.bench.records import BenchRun, Glass, Settings
-from edgevision.cli.bench_console import announce
+from edgevision.cli.console import announce
 from edgevision.errors import SinkError, UsageError
 from edgevision.interfaces import Controls, Sink
 from edgevision.types import Detections, Frame, Result, SourceInfo, StageTimes, Status

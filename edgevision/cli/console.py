@@ -10,13 +10,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from edgevision.deployment.app import App
-from edgevision.pipeline.metrics import Percentiles, Summary
+if TYPE_CHECKING:
+    from edgevision.deployment.app import App
+    from edgevision.pipeline.metrics import Percentiles, Summary
 
 SWITCH_S = 0.0005
 """Python hands its lock on after 5 ms by default: as long as a whole inference."""

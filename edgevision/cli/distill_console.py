@@ -1,4 +1,4 @@
-"""What the teaching line shows on a terminal: progress with the time it will take, and tables at the end."""
+"""What `distill` shows on a terminal: progress with the time left, and tables at the end. A `workflow.Shown`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from edgevision.cli.console import announce
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from edgevision.training.labelling.auto_label import LabelReport
     from edgevision.training.labelling.frame_selection import CollectReport
 
+
+say = announce
 
 _LINE_EVERY_S = 30.0
 """Where nobody watches (a log file), a line now and then in place of a bar."""
@@ -59,12 +63,6 @@ def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
             bar.update(task, completed=done, total=total or None, now=now[-40:])
 
         yield tell
-
-
-def say(text: str) -> None:
-    """One line for the person at the terminal."""
-    sys.stderr.write(f"edgevision: {text}\n")
-    sys.stderr.flush()
 
 
 def label_table(report: LabelReport) -> None:

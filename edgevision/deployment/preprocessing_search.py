@@ -146,10 +146,3 @@ def with_scale(own: InputRecipe, order: str, scale: tuple[tuple[float, ...], tup
     """The recipe with another channel order and scale (given in RGB order)."""
     turn = -1 if order == "bgr" else 1
     return own.model_copy(update={"channel_order": order, "mean": scale[0][::turn], "std": scale[1][::turn]})
-
-
-def reordered(recipe: InputRecipe, order: str, resize: Resize) -> InputRecipe:
-    """The recipe with another channel order and resize; mean and deviation follow their channels."""
-    turn = 1 if order == recipe.channel_order else -1
-    values = {"channel_order": order, "resize": resize, "mean": recipe.mean[::turn], "std": recipe.std[::turn]}
-    return recipe.model_copy(update=values)

@@ -219,17 +219,6 @@ class Probe:
         return ModelInvalid(f"{self.where}: needs more than {self._memory_mib} MiB of memory to run; expected less")
 
 
-def try_stored(path: Path, manifest: Manifest, limits: Limits | None = None) -> Trial:
-    """Load and try out a model that has its manifest. Raises `ModelInvalid` with what makes it unfit."""
-    recipe = manifest.input
-    with Probe(path, limits=limits) as probe:
-        described = probe.load()
-        sides = (recipe.height_px, recipe.width_px)
-        if len(described.inputs) == 1:
-            probe.run_once((1, 3, *sides) if recipe.layout == "nchw" else (1, *sides, 3))
-        return probe.try_out(manifest)
-
-
 def _info(value: Any) -> TensorInfo:
     return TensorInfo(str(value[0]), tuple(None if d is None else int(d) for d in value[1]), str(value[2]))
 

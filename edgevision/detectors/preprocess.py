@@ -59,12 +59,6 @@ class Letterbox:
         scale = np.array(self.scale_xy * 2, np.float32)
         return clip(((boxes - pad) / scale).astype(np.float32), *self.frame_wh)
 
-    def to_input(self, boxes: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Boxes (N, 4) xyxy from frame pixels to input pixels."""
-        pad = np.array([self.pad_left_px, self.pad_top_px] * 2, np.float32)
-        scale = np.array(self.scale_xy * 2, np.float32)
-        return np.asarray(boxes * scale + pad, np.float32)
-
 
 @dataclass(slots=True)
 class Prepared:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from edgevision.concurrency import usable_cores
 from edgevision.errors import UsageError
 from edgevision.training.extras import need_train, need_ultralytics
 from edgevision.training.recipe import Recipe
@@ -99,12 +99,4 @@ def check_weights(recipe: Recipe, run: Path, classes: Sequence[str] = ()) -> Non
 
 def usual_workers() -> int:
     """Processes that make samples: one a core, at most 8; the network wants the rest."""
-    if hasattr(os, "sched_getaffinity"):
-        return max(1, min(8, len(os.sched_getaffinity(0))))
-    return max(1, min(8, os.cpu_count() or 1))
-
-
-def check_workers(workers: int) -> int:
-    if workers < 0:
-        raise UsageError(f"--workers: expected 0 or more, got {workers}")
-    return workers
+    return max(1, min(8, usable_cores()))

@@ -28,8 +28,6 @@ from edgevision.training.labelling.auto_label import LabelReport, label_folder
 from edgevision.training.labelling.settings import LabelSettings
 from edgevision.training.recipe import Recipe
 
-STEPS = ("collect", "split", "label", "train", "export", "evaluate", "add")
-
 
 class Shown(Protocol):
     """How the line speaks: `edgevision.cli.distill_console`."""

@@ -23,7 +23,7 @@ from edgevision.deployment.preprocessing_score import (
     same_shape,
     seen_in_pieces,
 )
-from edgevision.deployment.preprocessing_search import CLEAR_T, compare_recipes, reordered
+from edgevision.deployment.preprocessing_search import CLEAR_T, compare_recipes
 from edgevision.deployment.verify_model import verify_model
 from edgevision.detectors.manifest import InputRecipe, Manifest, Resize
 from edgevision.detectors.onnx_session import Session
@@ -31,6 +31,13 @@ from edgevision.types import Detections
 from tests.support.places import SHARED
 
 SQUARE = InputRecipe(width_px=64, height_px=64)
+
+
+def reordered(recipe, order, resize):
+    """The recipe with another channel order and resize; mean and deviation follow their channels."""
+    turn = 1 if order == recipe.channel_order else -1
+    values = {"channel_order": order, "resize": resize, "mean": recipe.mean[::turn], "std": recipe.std[::turn]}
+    return recipe.model_copy(update=values)
 
 
 def found(*rows):

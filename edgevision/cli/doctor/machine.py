@@ -14,6 +14,7 @@ from pathlib import Path
 
 from edgevision.cli.doctor.child import try_in_child
 from edgevision.cli.doctor.finding import Finding, State
+from edgevision.concurrency import usable_cores
 
 AREA = "machine"
 PAGE_PORT = 8080
@@ -28,7 +29,7 @@ THROTTLED_NOW = {0: "under-voltage", 1: "frequency capped", 2: "throttled", 3: "
 
 
 def processor() -> Iterator[Finding]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = usable_cores()
     text = f"{cores} of {os.cpu_count()} cores usable"
     if cores < 2:
         yield Finding(AREA, "processor", State.WARN, f"{text}: capture, inference and drawing share one")

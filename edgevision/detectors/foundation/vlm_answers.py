@@ -7,7 +7,6 @@ cannot be read are counted, never mended.
 from __future__ import annotations
 
 import json
-import math
 import re
 from dataclasses import dataclass
 from typing import Any
@@ -40,11 +39,6 @@ class Tally:
     unparsable: int = 0
     last_reason: str = ""
     """Why the last unparsable answer could not be read."""
-
-    @property
-    def unparsable_share(self) -> float:
-        """In 0-1; nan before the first question."""
-        return self.unparsable / self.asked if self.asked else math.nan
 
     @property
     def words(self) -> str:

@@ -65,15 +65,6 @@ def fuse(
     return sorted(clusters, key=lambda c: -c.score)
 
 
-def as_detections(clusters: Sequence[Cluster]) -> Detections:
-    """Clusters as detections, in their order."""
-    return Detections(
-        np.array([c.box for c in clusters], np.float32).reshape(-1, 4),
-        np.clip(np.array([c.score for c in clusters], np.float32), 0, 1),
-        np.array([c.class_id for c in clusters], np.int64),
-    )
-
-
 def _matching(clusters: list[Cluster], class_id: int, box: NDArray[np.float32], threshold: float) -> Cluster | None:
     mine = [c for c in clusters if c.class_id == class_id]
     if not mine:

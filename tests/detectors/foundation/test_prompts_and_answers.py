@@ -261,10 +261,9 @@ def test_the_question_names_what_it_wants():
 
 
 def test_the_tally_in_words():
-    assert Tally().words == "" and np.isnan(Tally().unparsable_share)
+    assert Tally().words == ""
     tally = Tally(asked=4, answered=3, unparsable=1, last_reason="expected JSON")
     assert tally.words == "4 questions, 3 answers read, 1 unparsable (the last: expected JSON)"
-    assert tally.unparsable_share == 0.25
 
 
 # ---- names and orders -------------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from ensemble_boxes import weighted_boxes_fusion
 
-from edgevision.training.labelling.box_fusion import as_detections, fuse
+from edgevision.training.labelling.box_fusion import fuse
 from edgevision.types import Detections
 from tests.support.measuring import detections, random_set
 
@@ -15,14 +15,13 @@ def test_fusion_is_the_papers_equations():
     one = detections([[0, 0, 100, 100, 0.9, 0], [300, 0, 340, 40, 0.6, 0], [0, 0, 100, 100, 0.5, 1]])
     two = detections([[10, 0, 110, 100, 0.6, 0], [310, 200, 340, 240, 0.4, 0]])
     clusters = fuse([one, two], iou_threshold=0.55)
-    fused = as_detections(clusters)
     first = [k for k, c in enumerate(clusters) if c.class_id == 0][0]  # noqa: RUF015
     # Corners weighted by scores (1), score their mean (2), times min(boxes, models) / models (the last equation).
     wanted = (0.9 * np.array([0, 0, 100, 100]) + 0.6 * np.array([10, 0, 110, 100])) / 1.5
-    np.testing.assert_allclose(fused.boxes[first], wanted, rtol=1e-6)
-    assert fused.scores[first] == pytest.approx(0.75)
+    np.testing.assert_allclose(clusters[first].box, wanted, rtol=1e-6)
+    assert clusters[first].score == pytest.approx(0.75)
     assert clusters[first].seen_by == {0, 1}
-    alone = {round(float(s), 3) for k, s in enumerate(fused.scores) if k != first}
+    alone = {round(c.score, 3) for k, c in enumerate(clusters) if k != first}
     assert alone == {0.3, 0.25, 0.2}
     weighted = fuse([one, two], [3, 1], 0.55)
     best = weighted[0]
