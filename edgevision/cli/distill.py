@@ -1,4 +1,4 @@
-"""``edgevision distill``: the teaching line, from a camera's frames to a compact model of your own in the store."""
+"""``edgevision distill``: collect, label, review, split, train, export and evaluate a compact model."""
 
 from __future__ import annotations
 
@@ -15,27 +15,42 @@ from edgevision.cli.distill_review import review
 from edgevision.cli.distill_student import evaluate, export, mean, train
 
 app = CommandGroup(
-    help="Teach a compact model: a big one labels, a small one learns, is quantised, measured and put in the store.",
+    help="""Train a compact model: a large model labels, a compact one learns, is quantised, measured and installed.
+
+    Example:
+
+        edgevision distill all --source clip.mp4 --teacher picodet_s_416 \\
+            --prompts person --student person --name walkers --out line""",
     no_args_is_help=True,
 )
 
 
 @app.command()
 def collect(
-    source: Annotated[str, typer.Option(help="As for `edgevision run`: camera, stream, clip, folder, scene://.")],
-    out: Annotated[Path, typer.Option(help="Folder; pictures go to its images/.")],
-    most: Annotated[int | None, typer.Option(min=1, help="Keep at most so many, the most doubtful.")] = None,
-    model: Annotated[str | None, typer.Option(help="Prefer frames about which this model is in doubt.")] = None,
-    against: Annotated[str | None, typer.Option(help="And those on which this model disagrees with --model.")] = None,
-    only_doubtful: Annotated[bool, typer.Option("--only-doubtful", help="Keep no others.")] = False,
-    every: Annotated[
-        int | None, typer.Option(min=1, help="Look at one frame in so many; by default an even spread.")
+    source: Annotated[str, typer.Option(help="Camera, stream, clip, folder or scene://, as in `edgevision run`.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder; frames are written to its images/.")],
+    most: Annotated[
+        int | None, typer.Option(min=1, help="Maximum number of frames; the most uncertain are kept.")
     ] = None,
-    sharp: Annotated[float, typer.Option(help="Sharper than this share of the frames before it, 0-1.")] = 0.5,
-    png: Annotated[bool, typer.Option("--png", help="PNG in place of JPEG.")] = False,
+    model: Annotated[str | None, typer.Option(help="Prefer frames on which this model is uncertain.")] = None,
+    against: Annotated[
+        str | None, typer.Option(help="Prefer frames on which this model disagrees with --model.")
+    ] = None,
+    only_doubtful: Annotated[bool, typer.Option("--only-doubtful", help="Keep uncertain frames only.")] = False,
+    every: Annotated[int | None, typer.Option(min=1, help="Consider one frame in N. Default: an even spread.")] = None,
+    sharp: Annotated[
+        float, typer.Option(help="Sharpness: keep frames sharper than this share of earlier ones, 0-1.")
+    ] = 0.5,
+    png: Annotated[bool, typer.Option("--png", help="Write PNG instead of JPEG.")] = False,
     threads: Threads = None,
 ) -> None:
-    """Keep frames worth labelling: sharp, unlike those kept, and where models doubt. Goes on where it stopped."""
+    """Collect frames worth labelling: sharp, new, and where models are uncertain. The same command resumes.
+
+    Examples:
+
+        edgevision distill collect --source clip.mp4 --out data --most 500
+        edgevision distill collect --source 0 --out data --model person
+    """
     from edgevision.capture import open_source
     from edgevision.cli import distill_console
     from edgevision.errors import UsageError
@@ -44,7 +59,7 @@ def collect(
     from edgevision.training.labelling.uncertainty import load_doubter
 
     if (against or only_doubtful) and model is None:
-        raise UsageError("--against and --only-doubtful: need a --model whose doubts are meant")
+        raise UsageError("--against and --only-doubtful need --model: the model whose uncertainty is measured")
     settings = CollectSettings(most, every, sharp, only_doubtful, ".png" if png else ".jpg")
     check_settings(settings)
     doubters = [load_doubter(m, threads) if m else None for m in (model, against)]
@@ -58,27 +73,35 @@ def collect(
 
 @app.command()
 def label(
-    images: Annotated[Path, typer.Option(help="A folder of pictures.")],
-    out: Annotated[Path, typer.Option(help="Data folder: made, or gone on with.")],
+    images: Annotated[Path, typer.Option(help="Folder of images.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder: new, or one to continue.")],
     teacher: Teacher,
     prompts: Prompts = None,
     sure: Sure = "0.45",
     doubt: Doubt = "0.25",
     mirror: Mirror = True,
-    labels: Annotated[
-        Path | None, typer.Option(help="Labels that people made, to be kept; YOLO's or COCO's layouts.")
+    labels: Annotated[Path | None, typer.Option(help="Manual labels to keep, in a YOLO or COCO layout.")] = None,
+    engine: Annotated[str, typer.Option(help="Where labelling runs: local or ray.")] = "local",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of processes (ray). Default: one per core.")
     ] = None,
-    engine: Annotated[str, typer.Option(help="Where labelling runs: local, or ray.")] = "local",
-    workers: Annotated[int | None, typer.Option(min=1, help="For ray: so many processes. Default: one a core.")] = None,
     address: Annotated[
-        str | None, typer.Option(help="For ray: a cluster that runs. Default: one of its own, on this machine.")
+        str | None, typer.Option(help="Address of a running cluster (ray). Default: a new one on this machine.")
     ] = None,
     threads: Threads = None,
     allow_upload: Annotated[
-        bool, typer.Option("--allow-upload", help="For foundation:api: send every picture to another machine.")
+        bool, typer.Option("--allow-upload", help="Allow foundation:api to send every image to another machine.")
     ] = False,
 ) -> None:
-    """Label pictures by one or more teachers. Goes on where it stopped; broken pictures are counted, not fatal."""
+    """Label images with one or more teachers. The same command resumes; broken images are counted and reported.
+
+    Examples:
+
+        edgevision distill label --images photos --out data \\
+            --teacher picodet_s_416 --prompts "person; car"
+        edgevision distill label --images photos --out data \\
+            --teacher foundation:owlv2 --prompts "helmet: a hard hat"
+    """
     from edgevision.cli import distill_console
     from edgevision.training.labelling.auto_label import label_folder
     from edgevision.training.labelling.ensemble import engine_named
@@ -89,7 +112,7 @@ def label(
         report = label_folder(images, out, teachers, settings, people=labels, engine=run, progress=tell)
     distill_console.label_table(report)
     if report.failed and report.failed == report.asked:
-        distill_console.say("not one picture was labelled")
+        distill_console.say("no image was labelled")
         raise typer.Exit(1)
 
 
@@ -98,29 +121,39 @@ app.command()(review)
 
 @app.command()
 def split(
-    data: Annotated[Path, typer.Argument(help="A data folder.")],
-    val: Annotated[float, typer.Option(help="Share of pictures to validate on.")] = 0.15,
-    seed: Annotated[int, typer.Option(help="Which groups validate.")] = 0,
+    data: Annotated[Path, typer.Argument(help="Dataset folder.")],
+    val: Annotated[float, typer.Option(help="Share of images in the validation set.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="Random seed of the split.")] = 0,
 ) -> None:
-    """Divide a data folder's pictures to train and to validate on, near-duplicates together."""
+    """Split a dataset into training and validation set; near-duplicates stay together.
+
+    Example:
+
+        edgevision distill split data --val 0.2
+    """
     from edgevision.cli import distill_console
     from edgevision.datasets.split import split_folder
 
     with distill_console.progress("looking for near-duplicates") as tell:
         report = split_folder(data, None, val, seed, tell)
     counts = ", ".join(f"{count} {part}" for part, count in sorted(report.counts.items()))
-    distill_console.say(f"{counts}; {report.groups} groups of pictures that look alike, none of them in two parts")
+    distill_console.say(f"{counts}; {report.groups} groups of near-duplicates, each in one part")
     if report.note:
         distill_console.say(report.note)
 
 
 @app.command("import")
 def import_(
-    place: Annotated[Path, typer.Argument(help="What another tool exported: YOLO's or COCO's layouts.")],
-    out: Annotated[Path, typer.Option(help="Data folder to put it in.")],
-    classes: Annotated[str | None, typer.Option(help="Names for YOLO's numbers, with commas between.")] = None,
+    place: Annotated[Path, typer.Argument(help="Export of another tool, in a YOLO or COCO layout.")],
+    out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
+    classes: Annotated[str | None, typer.Option(help="Comma-separated class names for YOLO's numbers.")] = None,
 ) -> None:
-    """Take in labels of CVAT, Label Studio, FiftyOne, Roboflow, Ultralytics or COCO."""
+    """Import labels of CVAT, Label Studio, FiftyOne, Roboflow, Ultralytics or COCO.
+
+    Example:
+
+        edgevision distill import roboflow-export --out data
+    """
     from edgevision.cli import distill_console
     from edgevision.datasets.convert import import_data
 
@@ -132,10 +165,15 @@ def import_(
 @app.command()
 def write(
     data: Data,
-    out: Annotated[Path, typer.Option(help="Folder to write to.")],
-    layout: Annotated[str, typer.Option("--format", help="yolo or coco.")] = "yolo",
+    out: Annotated[Path, typer.Option(help="Folder to write.")],
+    layout: Annotated[str, typer.Option("--format", help="Layout: yolo or coco.")] = "yolo",
 ) -> None:
-    """Write labels for another tool, as YOLO text or COCO JSON; doubtful boxes are left out."""
+    """Export labels for another tool, as YOLO text or COCO JSON; uncertain boxes are left out.
+
+    Example:
+
+        edgevision distill write data --out yolo-data --format yolo
+    """
     from edgevision.cli import distill_console
     from edgevision.datasets.convert import export_data
 

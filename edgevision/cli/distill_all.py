@@ -27,14 +27,14 @@ from edgevision.cli.distill_options import (
 
 
 def all_(
-    source: Annotated[str, typer.Option(help="A folder of pictures, a clip, or any source of `edgevision run`.")],
-    out: Annotated[Path, typer.Option(help="Folder of the whole line; what is done in it is not done again.")],
-    name: Annotated[str, typer.Option(help="What the model is to be called.")],
+    source: Annotated[str, typer.Option(help="Folder of images, clip, or any source of `edgevision run`.")],
+    out: Annotated[Path, typer.Option(help="Working folder; finished steps are not repeated.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
     teacher: Teacher,
     student: Student = "person",
     prompts: Prompts = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels that people made, to be kept.")] = None,
-    most: Annotated[int | None, typer.Option(min=1, help="Frames to collect at most.")] = None,
+    labels: Annotated[Path | None, typer.Option(help="Manual labels to keep.")] = None,
+    most: Annotated[int | None, typer.Option(min=1, help="Maximum number of frames to collect.")] = None,
     sure: Sure = "0.45",
     doubt: Doubt = "0.25",
     mirror: Mirror = True,
@@ -45,12 +45,20 @@ def all_(
     workers: Workers = None,
     threads: Threads = None,
     device: Device = None,
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "unknown",
-    int8: Annotated[bool, typer.Option(help="Ship int8.")] = True,
-    allow_loss: Annotated[bool, typer.Option("--allow-loss", help="Even if int8 loses over 1.5 points AP50.")] = False,
-    swap: Annotated[bool, typer.Option(help="Swap it into the running app, behind the swap's gates.")] = True,
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unknown",
+    int8: Annotated[bool, typer.Option(help="Export int8.")] = True,
+    allow_loss: Annotated[
+        bool, typer.Option("--allow-loss", help="Accept an int8 model that loses over 1.5 points of AP50.")
+    ] = False,
+    swap: Annotated[bool, typer.Option(help="Swap the model into the running app, after the swap's checks.")] = True,
 ) -> None:
-    """The whole line, from frames to a model of yours that runs: each step is resumed where it was stopped."""
+    """Run all steps, from frames to an installed model; the same command resumes an interrupted one.
+
+    Example:
+
+        edgevision distill all --source clip.mp4 --teacher picodet_s_416 \\
+            --prompts person --name walkers --out line
+    """
     from edgevision.cli import distill_console
     from edgevision.training.export.model_card import ModelCardFields
     from edgevision.training.train import usual_workers
@@ -84,7 +92,7 @@ def _swap_in(label_: str, name: str) -> None:
     from edgevision.web.discovery import running_apps
 
     if len(running_apps()) != 1:
-        distill_console.say(f"{label_} is among your models; swap it into a running app: edgevision swap {name}")
+        distill_console.say(f"{label_} is installed; swap it into a running app: edgevision swap {name}")
         return
     from edgevision.cli.swap import swap as swap_model
 

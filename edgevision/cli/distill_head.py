@@ -9,16 +9,26 @@ import typer
 
 
 def head(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A folder a kind, or labelled boxes to cut out.")],
-    name: Annotated[str, typer.Option(help="Of the model in the store.")],
-    features: Annotated[str, typer.Option(help="dinov2, dinov3 or clip.")] = "dinov2",
-    weights: Annotated[str | None, typer.Option(help="A hub id, a folder, or random.")] = None,
-    version: Annotated[str, typer.Option(help="Of the model.")] = "1",
-    out: Annotated[Path | None, typer.Option(help="Folder; by default in the user's store.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Write over a model of that name.")] = False,
-    threads: Annotated[int | None, typer.Option(min=1, max=256, help="Threads.")] = None,
+    data: Annotated[
+        Path, typer.Argument(metavar="DATA", help="A folder per class, or a dataset whose boxes are cut out.")
+    ],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    features: Annotated[str, typer.Option(help="Feature network: dinov2, dinov3 or clip.")] = "dinov2",
+    weights: Annotated[
+        str | None, typer.Option(help="Weights of the feature network: a hub id, a folder, or random.")
+    ] = None,
+    version: Annotated[str, typer.Option(help="Version of the model, shown as name@version.")] = "1",
+    out: Annotated[Path | None, typer.Option(help="Model folder. Default: among your models.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace a model of that name.")] = False,
+    threads: Annotated[int | None, typer.Option(min=1, max=256, help="Threads of one inference.")] = None,
 ) -> None:
-    """Fit a light head on frozen features of a handful of examples: which kind a frame or a found thing is."""
+    """Fit a classifier on frozen features from a handful of examples: classify frames or detected objects.
+
+    Examples:
+
+        edgevision distill head classes/ --name helmets   # classes/NAME/*.jpg
+        edgevision run --model person --then helmets
+    """
     from edgevision.cli.console import announce
     from edgevision.detectors.registry import user_models_folder
     from edgevision.training.linear_probe.examples import read_examples
@@ -38,7 +48,7 @@ def head(
         for kind, (right, count) in made.by_kind.items():
             typer.echo(f"  {kind}: {right} of {count}")
     else:
-        typer.echo("random weights: its speed is true, its answers are not")
+        typer.echo("random weights: latency only")
     typer.echo(
         f"on the frame: edgevision run --model {name}    after a detector: edgevision run --model person --then {name}"
     )

@@ -1,4 +1,4 @@
-"""Options that several of ``edgevision distill``'s commands share, and what they say."""
+"""Options that several commands of ``edgevision distill`` share."""
 
 from __future__ import annotations
 
@@ -12,37 +12,49 @@ if TYPE_CHECKING:
     from edgevision.training.labelling.settings import LabelSettings
     from edgevision.training.recipe import Recipe
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="A data folder of ours, or YOLO's or COCO's layouts.")]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset: this program's folder, or a YOLO or COCO layout.")]
 Teacher = Annotated[
     list[str],
-    typer.Option("--teacher", help="A model, MODEL*WEIGHT, or foundation:NAME. Repeat it: several are fused."),
+    typer.Option(
+        "--teacher",
+        help="Model that labels: a name, MODEL*WEIGHT, or foundation:NAME. Repeatable; boxes of several are fused.",
+    ),
 ]
 Prompts = Annotated[
     str | None,
-    typer.Option(metavar="TEXT|FILE", help="'person: a person, a worker; helmet: a hard hat'. Default: all classes."),
+    typer.Option(
+        metavar="TEXT|FILE",
+        help="Classes to label, 'person: a person, a worker; helmet: a hard hat'. Default: all classes.",
+    ),
 ]
-Sure = Annotated[str, typer.Option(help="Score from which a box is an object: 0.45, or '0.45, helmet=0.5'.")]
-Doubt = Annotated[str, typer.Option(help="Score from which a box is doubtful; under it, background.")]
-Mirror = Annotated[bool, typer.Option(help="Ask teachers for the mirror image too.")]
-Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads.")]
-Student = Annotated[str, typer.Option("--student", help="A shipped recipe's name, or a recipe's .toml file.")]
-Epochs = Annotated[int | None, typer.Option(min=1, help="The recipe in so many epochs.")]
+Sure = Annotated[
+    str, typer.Option(help="Accept score: boxes above it are objects. 0.45, or per class: '0.45, helmet=0.5'.")
+]
+Doubt = Annotated[
+    str, typer.Option(help="Review score: boxes below it are background, boxes between the two are reviewed.")
+]
+Mirror = Annotated[bool, typer.Option(help="Label the mirrored image too and fuse both.")]
+Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads of one inference.")]
+Student = Annotated[str, typer.Option("--student", help="Recipe: person, person-tiny, face, hardhat, or a .toml file.")]
+Epochs = Annotated[int | None, typer.Option(min=1, help="Number of epochs, in place of the recipe's.")]
 Side = Annotated[int | None, typer.Option(min=32, help="Input side in px, a multiple of 32.")]
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes that make samples; by default one a core.")]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda or mps. By default a GPU where there is one.")]
-Init = Annotated[str | None, typer.Option(help="Begin from a run, its checkpoint, or a model of ours: person.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Processes that prepare samples. Default: one per core.")]
+Device = Annotated[str | None, typer.Option(help="Device: cpu, cuda or mps. Default: a GPU if there is one.")]
+Init = Annotated[
+    str | None, typer.Option(help="Initial weights: a run, a checkpoint, or an exported model such as person.")
+]
 Soft = Annotated[
-    str | None, typer.Option(help="boxes, scores or dense=NET: what is taught, in place of what the recipe says.")
+    str | None, typer.Option(help="Training targets: boxes, scores or dense=NET, in place of the recipe's.")
 ]
 
 
 def names_in(text: str | None) -> list[str] | None:
-    """Names with commas between."""
+    """Comma-separated names as a list."""
     return [n.strip() for n in text.split(",") if n.strip()] if text else None
 
 
 def recipe_of(student: str, epochs: int | None, side: int | None, init: str | None, soft: str | None) -> Recipe:
-    """The student's recipe with what the options change of it. Raises `UsageError`."""
+    """The student's recipe with the options' changes. Raises `UsageError`."""
     from edgevision.training.recipe import read_recipe, softened
 
     recipe = read_recipe(student)
@@ -64,7 +76,7 @@ def teaching_of(
     threads: int | None,
     allow_upload: bool,
 ) -> tuple[tuple[TeacherSpec, ...], LabelSettings]:
-    """Teachers, and what they are to label, as the options say. Raises `UsageError`."""
+    """Teachers and label settings of the options. Raises `UsageError`."""
     from edgevision.detectors.load import parse_teacher
     from edgevision.training.labelling.settings import settings_from
 

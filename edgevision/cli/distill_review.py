@@ -1,4 +1,4 @@
-"""``edgevision distill review``: a person looks at labels, doubtful ones first, in a browser on this machine."""
+"""``edgevision distill review``: review labels in the browser, uncertain ones first."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ import typer
 
 
 def review(
-    data: Annotated[Path, typer.Argument(metavar="DATA", help="A data folder, labelled or not.")],
-    host: Annotated[str, typer.Option(help="Address of the page; 0.0.0.0 lets a phone in.")] = "127.0.0.1",
+    data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset folder, labelled or not.")],
+    host: Annotated[
+        str, typer.Option(help="Address of the page; 0.0.0.0 opens it to the network, for a phone.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int | None, typer.Option(min=0, max=65535, help="Port of the page. Default: the first free from 8080.")
+        int | None, typer.Option(min=0, max=65535, help="Port of the page. Default: the first free port from 8080.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="What the page wants to be shown. Default: random.")] = None,
+    token: Annotated[str | None, typer.Option(help="Token that the page requires. Default: random.")] = None,
     classes: Annotated[
-        str | None, typer.Option(help="For pictures that nobody labelled yet: class names, with commas between.")
+        str | None, typer.Option(help="Comma-separated class names, for a folder without labels.")
     ] = None,
 ) -> None:
-    """Look at labels in the browser, doubtful ones first; each word is on disk at once. Ctrl-C ends it."""
+    """Review labels in the browser, uncertain ones first; every change is saved immediately. Ctrl-C ends it.
+
+    Examples:
+
+        edgevision distill review data
+        edgevision distill review data --host 0.0.0.0     # on a phone
+    """
     from edgevision.cli import distill_console
     from edgevision.cli.console import stop_on_signal
     from edgevision.datasets.data_folder import DataFolder
@@ -30,7 +38,7 @@ def review(
     if not data.is_dir():
         raise UsageError(f"{data}: expected a data folder, found {'a file' if data.exists() else 'nothing'}")
     with DataFolder(data, names) as folder:
-        # The server's libraries take a while to import: not before it is known that they are wanted.
+        # The server's libraries import slowly: only once they are needed.
         from edgevision.datasets.review import Review
         from edgevision.web.review_page import ReviewPage
 
@@ -38,7 +46,7 @@ def review(
         with ReviewPage(work, host, port, token) as page, stop_on_signal(stop.set):
             counts = ", ".join(f"{n} {status}" for status, n in work.counts().items() if n)
             distill_console.say(f"{data}: {counts}")
-            distill_console.say(f"review them at {page.url} (Ctrl-C ends it; what is done is on disk)")
+            distill_console.say(f"review them at {page.url} (Ctrl-C ends it; every change is saved)")
             stop.wait()
         now, left = work.reviewed_now, work.left()
-        distill_console.say(f"{now} reviewed now, {work.counts()['done']} in all, {left} left to look at")
+        distill_console.say(f"{now} reviewed now, {work.counts()['done']} in all, {left} left")

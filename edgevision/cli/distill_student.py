@@ -22,11 +22,14 @@ from edgevision.cli.distill_options import (
 
 
 def train(
-    data: Annotated[list[Path], typer.Argument(metavar="DATA...", help="Data folders, or YOLO's or COCO's layouts.")],
+    data: Annotated[
+        list[Path],
+        typer.Argument(metavar="DATA...", help="Datasets: folders of this program, or YOLO or COCO layouts."),
+    ],
     student: Student,
-    out: Annotated[Path, typer.Option(help="Folder of this run.")],
-    val: Annotated[Path | None, typer.Option(help="Validate on these in place of DATA's own part.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on where this run stopped.")] = False,
+    out: Annotated[Path, typer.Option(help="Folder of the run.")],
+    val: Annotated[Path | None, typer.Option(help="Validation set, in place of DATA's own.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the run.")] = False,
     epochs: Epochs = None,
     side: Side = None,
     init: Init = None,
@@ -35,7 +38,14 @@ def train(
     threads: Threads = None,
     device: Device = None,
 ) -> None:
-    """Train a student by a recipe. Checkpoint, log and curves after each epoch; under torchrun on several processes."""
+    """Train a student by a recipe; writes checkpoint, log and curves after each epoch.
+
+    Examples:
+
+        edgevision distill train data --student person --out run
+        torchrun --nproc-per-node 2 -m edgevision distill train data \\
+            --student person --out run
+    """
     from edgevision.cli import distill_console
     from edgevision.training.train import train_student, usual_workers
 
@@ -53,18 +63,27 @@ def train(
             say=distill_console.say,
             progress=tell,
         )
-    distill_console.say(f"{made}; log and curves beside it; next: edgevision distill export {out} --name NAME --int8")
+    distill_console.say(
+        f"{made}; log and curves are in the same folder; next: edgevision distill export {out} --name NAME --int8"
+    )
 
 
 def mean(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint in it.")],
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a checkpoint in it.")],
     others: Annotated[
         list[str],
-        typer.Option("--with", metavar="NET=SHARE", help="What else is in the mean: person=0.35. Repeat it."),
+        typer.Option(
+            "--with", metavar="NET=SHARE", help="Other weights and their share, such as person=0.35. Repeatable."
+        ),
     ],
-    out: Annotated[Path | None, typer.Option(help="Checkpoint to write; by default RUN/mean.pt.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Checkpoint to write. Default: RUN/mean.pt.")] = None,
 ) -> None:
-    """Average a run's weights with kin of it, such as the model it began from: often better than either."""
+    """Average a run's weights with related checkpoints, such as the one it started from.
+
+    Example:
+
+        edgevision distill mean run --with person=0.35
+    """
     from edgevision.cli import distill_console
     from edgevision.training.extras import need_train
 
@@ -77,32 +96,37 @@ def mean(
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="A run's folder, or a checkpoint.")],
-    name: Annotated[str, typer.Option(help="What the model is to be called.")],
-    int8: Annotated[bool, typer.Option("--int8", help="Quantise: several times as fast on a CPU.")] = False,
+    run: Annotated[Path, typer.Argument(help="Folder of a run, or a checkpoint.")],
+    name: Annotated[str, typer.Option(help="Name of the model.")],
+    int8: Annotated[bool, typer.Option("--int8", help="Quantise to int8: several times as fast on a CPU.")] = False,
     half: Annotated[
-        bool, typer.Option("--half", help="Keep a float model's weights in 16 bits: half the file, the same time.")
+        bool, typer.Option("--half", help="Store float weights in 16 bits: half the file size, the same speed.")
     ] = False,
-    calibrate: Annotated[
-        Path | None, typer.Option(help="Pictures that int8's ranges are taken from; by default the run's own.")
+    calibrate: Annotated[Path | None, typer.Option(help="Images that calibrate int8. Default: the run's own.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Dataset to measure on, in place of the run's own.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Model folder. Default: among your models.")] = None,
+    version: Annotated[str, typer.Option(help="Version of the model, shown as name@version.")] = "1",
+    licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unknown",
+    origin: Annotated[list[str] | None, typer.Option(help="Source of the data with its licence. Repeatable.")] = None,
+    score: Annotated[float, typer.Option(min=0, max=1, help="Score threshold stored in the model.")] = 0.3,
+    classes: Annotated[
+        str | None, typer.Option(help="Comma-separated class names, if the checkpoint has none.")
     ] = None,
-    data: Annotated[Path | None, typer.Option(help="Measure on these in place of the run's own.")] = None,
-    out: Annotated[Path | None, typer.Option(help="The model's folder; by default among your models.")] = None,
-    version: Annotated[str, typer.Option(help="Shown with every result, as name@version.")] = "1",
-    licence: Annotated[str, typer.Option(help="Of the weights.")] = "unknown",
-    origin: Annotated[list[str] | None, typer.Option(help="A source of the data with its licence. Repeat it.")] = None,
-    score: Annotated[float, typer.Option(min=0, max=1, help="The model's own threshold.")] = 0.3,
-    classes: Annotated[str | None, typer.Option(help="Names, where the checkpoint does not say them.")] = None,
     side: Side = None,
     pictures: Annotated[
-        str, typer.Option(help="What the card shows: data; scene, where those may not be republished; none.")
+        str, typer.Option(help="Images on the card: data, scene (if the data may not be republished) or none.")
     ] = "data",
     allow_loss: Annotated[
-        bool, typer.Option("--allow-loss", help="Ship int8 even if it loses over 1.5 points AP50.")
+        bool, typer.Option("--allow-loss", help="Accept an int8 model that loses over 1.5 points of AP50.")
     ] = False,
     replace: Annotated[bool, typer.Option("--replace", help="Replace a model of that name.")] = False,
 ) -> None:
-    """Make a model of the store from a run: ONNX with its front inside, golden checks, measured, with a card."""
+    """Export a run as a model: ONNX with preprocessing inside, golden checks, figures and a card.
+
+    Example:
+
+        edgevision distill export run --name walkers --int8
+    """
     from edgevision.cli import distill_console
     from edgevision.detectors.registry import user_models_folder
     from edgevision.errors import UsageError
@@ -139,18 +163,25 @@ def export(
 
 
 def evaluate(
-    model: Annotated[str, typer.Argument(help="A model's name or path, or foundation:NAME.")],
-    data: Annotated[Path, typer.Option(help="Labelled pictures: ours, YOLO's or COCO's layouts.")],
-    teacher: Annotated[list[str] | None, typer.Option(help="Set against this teacher. May be repeated.")] = None,
-    against: Annotated[list[str] | None, typer.Option(help="Set against this model. May be repeated.")] = None,
+    model: Annotated[str, typer.Argument(help="Model name or path, or foundation:NAME.")],
+    data: Annotated[Path, typer.Option(help="Dataset: this program's folder, or a YOLO or COCO layout.")],
+    teacher: Annotated[list[str] | None, typer.Option(help="Teacher to compare with. Repeatable.")] = None,
+    against: Annotated[list[str] | None, typer.Option(help="Model to compare with. Repeatable.")] = None,
     part: Annotated[
-        str, typer.Option("--split", help="val, train, test or all; by default val where there is one.")
+        str, typer.Option("--split", help="Part: val, train, test or all. Default: val if there is one.")
     ] = "",
-    out: Annotated[Path | None, typer.Option(help="Folder for curve, worst pictures and JSON.")] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
-    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads.")] = 1,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the precision-recall curve, the worst images and JSON.")
+    ] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    threads: Annotated[int, typer.Option(min=1, max=256, help="Threads of one inference.")] = 1,
 ) -> None:
-    """Measure a model on labelled pictures: AP by class and size with intervals, beside others. Needs no extra."""
+    """Measure a model on a dataset: AP by class and size with intervals, compared with other models.
+
+    Example:
+
+        edgevision distill evaluate walkers --data data --out figures
+    """
     import json
 
     from edgevision.cli import distill_console
@@ -170,4 +201,4 @@ def evaluate(
         distill_console.evaluation_table(evaluation)
     if out is not None:
         write_sheets(evaluation, out)
-        distill_console.say(f"evaluation.json, precision-recall.png and the worst pictures in {out}")
+        distill_console.say(f"evaluation.json, precision-recall.png and the worst images are in {out}")

@@ -14,6 +14,7 @@ MOST_WIDTH = 100
 """Lines longer than this are hard to read, however wide the terminal is."""
 _LEFT_MOST = 26
 """The column of options; a longer option has its help on the next line."""
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 
 PLACEHOLDERS = {
     "out": "FOLDER",
@@ -37,6 +38,27 @@ PLACEHOLDERS = {
     "teacher": "MODEL",
     "baseline": "MODEL",
     "then": "MODEL",
+    "model": "MODEL",
+    "student": "RECIPE",
+    "init": "NET",
+    "soft": "TARGETS",
+    "images": "FOLDER",
+    "calibrate": "FOLDER",
+    "labels": "DATASET",
+    "val": "DATASET",
+    "side": "PX",
+    "most": "N",
+    "every": "N",
+    "sure": "SCORE",
+    "doubt": "SCORE",
+    "address": "HOST:PORT",
+    "budget": "TIME",
+    "sustained": "TIME",
+    "html": "FILE",
+    "svg": "FILE",
+    "bench": "FILE",
+    "answers": "FILE",
+    "min-ap": "AP50",
     "data": "DATASET",
     "licence": "TEXT",
 }
@@ -72,7 +94,7 @@ def _prose(text: str, width: int) -> list[str]:
     lines: list[str] = []
     for paragraph in text.strip().split("\n\n"):
         if paragraph.startswith("    "):
-            lines += [f"  {line.strip()}" for line in paragraph.splitlines()]
+            lines += [f"  {line[4:].rstrip()}" for line in paragraph.splitlines()]
         elif paragraph.strip() in ("Example:", "Examples:"):
             lines.append(_bold(paragraph.strip()))
             continue
@@ -105,9 +127,9 @@ def _section(title: str, rows: Iterable[tuple[str, str]], width: int) -> list[st
     left = min(max(len(name) for name, _ in rows), _LEFT_MOST)
     lines = [_bold(f"{title}:")]
     for name, words in rows:
-        wrapped = textwrap.wrap(words, max(width - left - 4, 20), break_long_words=False, break_on_hyphens=False) or [
-            ""
-        ]
+        room = max(width - left - 4, 20)
+        wrapped = textwrap.wrap(words, room, break_long_words=False, break_on_hyphens=False) or [""]
+        wrapped = [line.replace(_NO_BREAK, " ") for line in wrapped]
         if len(name) > left:
             lines += [f"  {name}", *(f"  {'':<{left}}  {line}" for line in wrapped)]
         else:
@@ -136,7 +158,7 @@ def _words(param: Any, ctx: Any) -> str:
     """An option's help with its default."""
     words = (param.help or "").strip()
     if param.required:
-        return f"{words} [required]"
+        return f"{words} {_mark('required')}"
     default = param.get_default(ctx, call=False)
     if isinstance(default, enum.Enum):
         default = default.value
@@ -146,7 +168,12 @@ def _words(param: Any, ctx: Any) -> str:
         if not param.secondary_opts:
             return words
         default = (param.opts if default else param.secondary_opts)[0]
-    return f"{words} [default: {default:g}]" if isinstance(default, float) else f"{words} [default: {default}]"
+    return f"{words} {_mark(f'default: {default:g}' if isinstance(default, float) else f'default: {default}')}"
+
+
+def _mark(text: str) -> str:
+    """``[text]``, not broken over two lines: textwrap takes no-break spaces for letters."""
+    return f"[{text}]".replace(" ", _NO_BREAK)
 
 
 def _bold(text: str) -> str:
