@@ -76,6 +76,8 @@ def run_glass(
             page = stack.enter_context(FlashPage(host, port))
             show = page.show
             announce(f"{no_window}open the page that flashes, where the camera can see it: {page.url}")
+            if page.exposure is not None:
+                announce(page.exposure)
             _await(page)
         source = stack.enter_context(open_source(address))
         found, missed = measure_glass(source, subject.detector, show, flashes=FLASHES)

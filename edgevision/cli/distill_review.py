@@ -47,6 +47,8 @@ def review(
             counts = ", ".join(f"{n} {status}" for status, n in work.counts().items() if n)
             distill_console.say(f"{data}: {counts}")
             distill_console.say(f"review them at {page.url} (Ctrl-C ends it; every change is saved)")
+            if page.exposure is not None:
+                distill_console.say(page.exposure)
             stop.wait()
         now, left = work.reviewed_now, work.left()
         distill_console.say(f"{now} reviewed now, {work.counts()['done']} in all, {left} left")

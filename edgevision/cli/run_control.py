@@ -28,6 +28,8 @@ def start_control(
         api = ControlApi(app.swapper, lambda: app.status) if options.control else None
         page = stack.enter_context(LivePage(browser, app.controls, host=options.host, port=options.port, api=api))
         announce(f"{why_page}live page at {page.url}")
+        if page.exposure is not None:
+            announce(page.exposure)
     if options.control:
         endpoint = stack.enter_context(ControlEndpoint(app, page))
         app.swapper.listen(endpoint.told)

@@ -58,12 +58,15 @@ class Guard:
             response.set_cookie(self._cookie, self._token, httponly=True, samesite="Strict", path="/")
 
     def _has_token(self, request: web.Request) -> bool:
-        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
         return (
             self._same(request.cookies.get(self._cookie, ""))
-            or (scheme.lower() == "bearer" and self._same(bearer.strip()))
+            or self._bears_token(request)
             or self._same(request.query.get("token", ""))
         )
+
+    def _bears_token(self, request: web.Request) -> bool:
+        scheme, _, bearer = request.headers.get("Authorization", "").partition(" ")
+        return scheme.lower() == "bearer" and self._same(bearer.strip())
 
     def _same(self, given: str) -> bool:
         # Constant in time, so that a wrong token does not tell how much of it is right.
@@ -86,8 +89,9 @@ class Guard:
     def _check_origin(self, request: web.Request) -> None:
         origin = request.headers.get("Origin")
         if origin is None:
-            # Browsers always send it with a POST. A program that does not must show the token itself, not a cookie.
-            if "Authorization" in request.headers:
+            # Browsers always send it with a POST. A program that does not must show the token itself: a cookie comes
+            # along by itself, and a browser adds an Authorization of its own to what a page asks of another.
+            if self._bears_token(request):
                 return
             raise Refused("A request that changes something needs an Origin, or the token as Authorization: Bearer.")
         # Compared as text: what is not exactly ours is not ours, however it might be parsed.

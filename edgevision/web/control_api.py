@@ -7,7 +7,6 @@ POST only, JSON in and out; `Guard` judges each request before it comes here. Wh
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -23,6 +22,7 @@ from edgevision.detectors.manifest import Manifest, read_manifest
 from edgevision.detectors.registry import stored_folders
 from edgevision.errors import EdgeVisionError, UsageError
 from edgevision.types import Status
+from edgevision.web.application import json_of
 
 Answer = Callable[[dict[str, Any]], Awaitable[Any]]
 _LONGEST_NAME = 4096
@@ -119,8 +119,8 @@ def _as_json(answer: Answer) -> Callable[[web.Request], Awaitable[web.Response]]
         if request.content_type != "application/json":
             return _wrong(415, _SENTENCES_FOR[415])
         try:
-            asked = json.loads(await request.text() or "{}")
-        except (ValueError, RecursionError):
+            asked = await json_of(request, empty=b"{}")
+        except ValueError:
             asked = None
         if not isinstance(asked, dict):
             return _wrong(400, _SENTENCES_FOR[400])

@@ -12,7 +12,8 @@ from collections.abc import Callable
 from aiohttp import web
 
 from edgevision.errors import SinkError
-from edgevision.web.application import guarded_application
+from edgevision.web.application import guarded_application, json_of
+from edgevision.web.connections import lasts
 from edgevision.web.server import PageServer
 
 UNHEARD_S = 4.0
@@ -33,6 +34,7 @@ class FlashPage(PageServer):
     """
 
     otherwise = "give another --port, or use --display window"
+    offers = "a page that turns light and dark, and no image"
 
     def __init__(
         self,
@@ -118,6 +120,7 @@ class FlashPage(PageServer):
     async def _states(self, request: web.Request) -> web.StreamResponse:
         """What to show, as server-sent events, until it is over or another tab takes the page."""
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+        lasts(request)
         with contextlib.suppress(ConnectionError):  # tabs are closed
             await response.prepare(request)
             with self._news:
@@ -146,9 +149,9 @@ class FlashPage(PageServer):
         """The page's word that it shows a state."""
         now_ns = self._clock()
         try:
-            said = json.loads(await request.text())
+            said = await json_of(request)
             tab, number = int(said["tab"]), int(said["number"])
-        except (ValueError, OverflowError, KeyError, TypeError, RecursionError):
+        except (ValueError, OverflowError, KeyError, TypeError):
             return web.Response(status=400, text='Send JSON: {"tab": 1, "number": 1}.\n')
         with self._news:
             # The word of a tab that has gone meanwhile comes too late.

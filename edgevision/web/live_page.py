@@ -6,16 +6,19 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from aiohttp import web
+from aiohttp.abc import AbstractStreamWriter
 
 from edgevision.interfaces import Controls
 from edgevision.sinks.browser import BrowserSink
-from edgevision.web.application import guarded_application
+from edgevision.web.application import guarded_application, json_of
 from edgevision.web.auth import Guard
+from edgevision.web.connections import lasts
 from edgevision.web.control_api import ControlApi
 
 _BOUNDARY = "edgevision-frame"
@@ -24,6 +27,7 @@ _PART_HEAD = f"--{_BOUNDARY}\r\nContent-Type: image/jpeg\r\n\r\n".encode()
 waited for its picture would hold everything back by a frame, and the last one, that says why it stopped, for good.
 For the same reason it carries no length: that of the next picture is not known yet."""
 _STREAMS_MOST = 100
+_EVENTS_MOST = 100
 _STUCK_S = 20.0
 """A client that takes nothing for so long is gone, or never meant to read."""
 _SEND_BUFFER_BYTES = 65_536
@@ -46,8 +50,7 @@ class Pages:
         self._controls = controls
         self._guard = guard
         self._api = api
-        self._streams = 0
-        self._open = 0
+        self._watching: Counter[str] = Counter()
         self._state = ""
         # One thread: whoever asks first encodes, and the others get what it made.
         self._encoder = ThreadPoolExecutor(1, thread_name_prefix="edgevision-jpeg")
@@ -73,7 +76,7 @@ class Pages:
         """Let those who watch hear that it is over, for 0.3 s at most."""
         self._wake()
         for _ in range(30):
-            if not self._open:
+            if not self._watching.total():
                 return
             await asyncio.sleep(0.01)
 
@@ -115,7 +118,7 @@ class Pages:
         if request.content_type != "application/json":
             return web.Response(status=415, text='Send JSON: {"action": "pause"}.\n')
         try:
-            asked = await request.json()
+            asked = await json_of(request)
             action = asked["action"] if isinstance(asked, dict) else None
         except (ValueError, KeyError):
             action = None
@@ -131,50 +134,41 @@ class Pages:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Status as server-sent events, three times a second and at every change of state."""
-        response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
-        with self._counted(), _gone_is_normal():
-            await response.prepare(request)
-            while True:
-                changed = self._changed
-                figures = self._figures()
-                async with asyncio.timeout(_STUCK_S):
-                    await response.write(b"data: " + json.dumps(figures, separators=(",", ":")).encode() + b"\n\n")
-                if figures["state"] == "ended":
-                    break
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(_STATUS_EVERY_S):
-                        await changed.wait()
-        return response
+        with self._audience("events", _EVENTS_MOST) as refused:
+            if refused is not None:
+                return refused
+            response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
+            with _gone_is_normal(request):
+                writer = await _prepared(response, request)
+                while True:
+                    changed = self._changed
+                    figures = self._figures()
+                    async with asyncio.timeout(_STUCK_S):
+                        await writer.write(b"data: " + json.dumps(figures, separators=(",", ":")).encode() + b"\n\n")
+                        await writer.drain()
+                    if figures["state"] == "ended":
+                        break
+                    with contextlib.suppress(TimeoutError):
+                        async with asyncio.timeout(_STATUS_EVERY_S):
+                            await changed.wait()
+            return response
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """The live view as multipart JPEG: always the newest picture, and only once the one before has left."""
-        if self._streams >= _STREAMS_MOST:
-            return web.Response(status=503, text=f"{_STREAMS_MOST} are watching already.\n")
-        response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={_BOUNDARY}"})
-        self._streams += 1
-        try:
-            with self._counted(), _gone_is_normal():
-                writer = await response.prepare(request)
-                transport = request.transport
-                if writer is None or transport is None:
-                    return response
-                # Draining then means that all of it has gone to the kernel, which holds a picture or two.
-                transport.set_write_buffer_limits(high=0)
-                transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+        with self._audience("streams", _STREAMS_MOST) as refused:
+            if refused is not None:
+                return refused
+            response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={_BOUNDARY}"})
+            with _gone_is_normal(request):
+                writer = await _prepared(response, request)
                 await writer.write(_PART_HEAD)
                 sent = -1
                 while (part := await self._next_part(sent)) is not None:
                     sent, data = part
-                    try:
-                        async with asyncio.timeout(_STUCK_S):
-                            await writer.write(data)
-                            await writer.drain()
-                    except TimeoutError:
-                        transport.abort()
-                        break
-        finally:
-            self._streams -= 1
-        return response
+                    async with asyncio.timeout(_STUCK_S):
+                        await writer.write(data)
+                        await writer.drain()
+            return response
 
     async def _next_part(self, sent: int) -> tuple[int, bytes] | None:
         """The newest picture other than number ``sent``, as a part of the stream; None at the end."""
@@ -230,18 +224,40 @@ class Pages:
         return figures
 
     @contextlib.contextmanager
-    def _counted(self) -> Any:
-        self._open += 1
+    def _audience(self, kind: str, most: int) -> Iterator[web.Response | None]:
+        """Counts those who watch in one way; gives the answer for one too many."""
+        if self._watching[kind] >= most:
+            yield web.Response(status=503, text=f"{most} are watching already.\n")
+            return
+        self._watching[kind] += 1
         try:
-            yield
+            yield None
         finally:
-            self._open -= 1
+            self._watching[kind] -= 1
+
+
+async def _prepared(response: web.StreamResponse, request: web.Request) -> AbstractStreamWriter:
+    """Begin a stream of which the kernel holds a picture or two, and this process nothing once it is drained."""
+    lasts(request)
+    writer = await response.prepare(request)
+    transport = request.transport
+    if writer is None or transport is None:
+        raise ConnectionResetError("gone")
+    transport.set_write_buffer_limits(high=0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+    return writer
 
 
 @contextlib.contextmanager
-def _gone_is_normal() -> Any:
-    """Clients close tabs and lose their network; that is no fault and no line in a log."""
+def _gone_is_normal(request: web.Request) -> Iterator[None]:
+    """Clients close tabs and lose their network; that is no fault and no line in a log.
+
+    A client that reads nothing is dropped with what waits for it: ending its answer in order would wait for it, too.
+    """
     try:
         yield
-    except (ConnectionError, TimeoutError):
+    except ConnectionError:
         pass
+    except TimeoutError:
+        if request.transport is not None:
+            request.transport.abort()

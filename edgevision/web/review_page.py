@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -13,7 +12,7 @@ from aiohttp import web
 
 from edgevision.datasets.review import Review, StaleRevision
 from edgevision.errors import EdgeVisionError, SourceBroken, UsageError
-from edgevision.web.application import guarded_application
+from edgevision.web.application import guarded_application, json_of
 from edgevision.web.server import PageServer
 
 _MOST_BODY_BYTES = 1_000_000
@@ -36,6 +35,7 @@ class ReviewPage(PageServer):
     """
 
     otherwise = "give another --port"
+    offers = "the images and their labels, to see and to change"
 
     def __init__(
         self, review: Review, host: str = "127.0.0.1", port: int | None = None, token: str | None = None
@@ -73,8 +73,8 @@ class ReviewPage(PageServer):
         if request.content_type != "application/json":
             return _wrong(415, "Send JSON: Content-Type: application/json.")
         try:
-            word = json.loads(await request.text())
-        except (ValueError, RecursionError):
+            word = await json_of(request)
+        except ValueError:
             word = None
         if not isinstance(word, dict) or not all(isinstance(word.get(k), str) for k in ("file", "revision")):
             raise UsageError("expected JSON with file, revision, status, boxes, faint and rejected")

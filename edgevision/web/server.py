@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ipaddress
 import secrets
 import socket
 import sys
@@ -17,6 +18,7 @@ from edgevision.interfaces import ContextManaged, Controls
 from edgevision.sinks.browser import BrowserSink
 from edgevision.web.application import guarded_application
 from edgevision.web.auth import Guard
+from edgevision.web.connections import Connections
 from edgevision.web.control_api import ControlApi
 from edgevision.web.live_page import Pages
 
@@ -31,6 +33,8 @@ class PageServer(ContextManaged):
 
     otherwise = "use --display none"
     """What to do where it cannot be started."""
+    offers = "the page"
+    """What those who reach it, with the token, can see and do."""
 
     def __init__(self, host: str, port: int | None, token: str | None) -> None:
         self.token = token if token is not None else secrets.token_urlsafe(16)
@@ -77,6 +81,17 @@ class PageServer(ContextManaged):
         own = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host)
         return self.address if own is None else f"http://{own}:{self.port}"
 
+    @property
+    def exposure(self) -> str | None:
+        """One sentence on what can be read on the network; None where only this machine reaches the page."""
+        if _is_loopback(self.host):
+            return None
+        where = "every address of this machine" if self.host in ("", "0.0.0.0", "::") else self.host
+        return (
+            f"readable on the network, at {where}, for those who have the address with its token: {self.offers}; "
+            "nothing is encrypted, so only on a network that you trust (--host 127.0.0.1 keeps it on this machine)"
+        )
+
     def close(self) -> None:
         """Tell whoever watches that it is over, and stop. Takes 2 s at most. Twice is once."""
         if self._closed:
@@ -103,12 +118,14 @@ class PageServer(ContextManaged):
         # A handler whose client has gone is cancelled at once: it may be waiting for a frame that never comes.
         runner = web.AppRunner(self._application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.3)
         await runner.setup()
+        assert runner.server is not None
+        accepting = asyncio.create_task(Connections(runner.server).serve(self._socket))
         try:
-            await web.SockSite(runner, self._socket).start()
             self._started.set_result(None)
             await self._stopping.wait()
             await self._ended()
         finally:
+            accepting.cancel()
             await runner.cleanup()
 
 
@@ -120,6 +137,8 @@ class LivePage(PageServer):
     where it cannot listen.
     """
 
+    offers = "the live view, status and snapshots; pause and quit"
+
     def __init__(
         self,
         sink: BrowserSink,
@@ -130,6 +149,8 @@ class LivePage(PageServer):
         api: ControlApi | None = None,
     ) -> None:
         super().__init__(host, port, token)
+        if api is not None:
+            self.offers += ", and swaps of the model"
         self._sink = sink
         self._pages = Pages(sink, controls, self._guard, api)
         self._start()
@@ -192,6 +213,13 @@ def _why_not(host: str, port: int, exc: OSError) -> str:
     if exc.errno == errno.EADDRNOTAVAIL:
         return f"{host} is not an address of this machine: give one that is as --host, or 0.0.0.0 for all of them"
     return f"the live page cannot listen on {host}:{port} ({exc.strerror}): give another --host or --port"
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
 
 
 def _own_address() -> str:
