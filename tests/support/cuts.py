@@ -19,7 +19,8 @@ from edgevision.capture.stream import StreamSource
 from edgevision.errors import SourceBroken
 from tests.support.relay import Relay
 from tests.support.rtsp import RtspServer
-from tests.support.video import WebCamera, film, wait_until
+from tests.support.video import WebCamera, film
+from tests.support.waiting import wait_for
 
 
 @dataclass(frozen=True)
@@ -59,13 +60,13 @@ def cut_stream(address: str, cut: Callable[[int], None], back: Callable[[], None
     reader.start()
 
     def once(number: int) -> None:
-        wait_until(lambda: newest[0] > 0)
+        wait_for(lambda: newest[0] > 0)
         cut(number)
-        wait_until(lambda: source.trouble, 15)
+        wait_for(lambda: source.trouble, 15)
         back()
-        wait_until(lambda: source.trouble is None, 15)
+        wait_for(lambda: source.trouble is None, 15)
         before = newest[0]
-        wait_until(lambda: newest[0] > before + 5, 15)
+        wait_for(lambda: newest[0] > before + 5, 15)
 
     try:
         yield once

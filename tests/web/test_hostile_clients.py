@@ -19,7 +19,8 @@ from edgevision.web import LivePage, connections
 from edgevision.web.connections import Connections
 from tests.support.http_fuzz import requests, status_of
 from tests.support.page import TOKEN, RunningPage, running_page
-from tests.support.video import WebCamera, wait_until
+from tests.support.video import WebCamera
+from tests.support.waiting import wait_for
 
 AUTH = {"Authorization": f"Bearer {TOKEN}"}
 JSON = {**AUTH, "Content-Type": "application/json"}
@@ -92,9 +93,9 @@ def test_a_flood_without_token(served: RunningPage, camera: WebCamera, said: byt
         assert ask(port)[0] == 200
         assert time.monotonic() - began < 1
         camera.away.set()
-        wait_until(lambda: served.app.status.state == "lost")
+        wait_for(lambda: served.app.status.state == "lost")
         camera.away.clear()
-        assert wait_until(lambda: served.app.status.state == "running") < 5
+        assert wait_for(lambda: served.app.status.state == "running") < 5
         assert ask(port)[0] == 200
     assert len(caplog.records) <= 10
 
@@ -104,7 +105,7 @@ def test_viewers_that_never_read_are_capped(served: RunningPage, said: bytes, mo
     monkeypatch.setattr("edgevision.web.live_page._EVENTS_MOST", 10)
     monkeypatch.setattr("edgevision.web.live_page._STREAMS_MOST", 10)
     with flood(served.page.port, 20, said) as clients:
-        wait_until(lambda: sum(b"503" in _peeked(c) for c in clients) == 10)
+        wait_for(lambda: sum(b"503" in _peeked(c) for c in clients) == 10)
         assert sum(b"200 OK" in _peeked(c) for c in clients) == 10
         assert ask(served.page.port)[0] == 200
 
@@ -119,7 +120,7 @@ def test_a_viewer_that_never_reads_goes(served: RunningPage, monkeypatch) -> Non
     with flood(served.page.port, 3, STREAM) as clients:
         for client in clients:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        wait_until(lambda: served_count(served) == 0, 20)
+        wait_for(lambda: served_count(served) == 0, 20)
     assert ask(served.page.port)[0] == 200
 
 
@@ -187,7 +188,7 @@ class TestBounds:
 def test_a_head_that_never_ends_is_ended(served: RunningPage, monkeypatch) -> None:
     monkeypatch.setattr(connections, "HEAD_S", 0.3)
     with flood(served.page.port, 1, b"GET / HTTP/1.1\r\n") as (client,):
-        wait_until(lambda: ended(client), 5)
+        wait_for(lambda: ended(client), 5)
 
 
 def test_a_slow_body_is_ended(served: RunningPage, monkeypatch) -> None:
@@ -195,14 +196,14 @@ def test_a_slow_body_is_ended(served: RunningPage, monkeypatch) -> None:
     head = f"POST /api/status HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {TOKEN}\r\n"
     head += "Content-Type: application/json\r\nContent-Length: 100\r\n\r\n{"
     with flood(served.page.port, 1, head.encode()) as (client,):
-        wait_until(lambda: b"408" in _peeked(client), 5)
+        wait_for(lambda: b"408" in _peeked(client), 5)
 
 
 def test_a_connection_that_is_kept_and_idle_is_ended(served: RunningPage, monkeypatch) -> None:
     monkeypatch.setattr(connections, "IDLE_S", 0.3)
     with flood(served.page.port, 1, EVENTS.replace(b"/events", b"/status")) as (client,):
         assert b"200" in client.recv(9999)
-        wait_until(lambda: ended(client), 5)
+        wait_for(lambda: ended(client), 5)
 
 
 class TestRequests:
