@@ -164,8 +164,8 @@ def gif_blocks(data: bytes) -> Iterator[tuple[int, int]]:
     at = 13 + (6 << (data[10] & 7) if data[10] & 0x80 else 0)
     while at < len(data):
         kind = data[at]
-        if kind == 0 and (rest := data[at:].lstrip(b"\0"))[:1] in (b";", b"!", b","):
-            at = len(data) - len(rest)  # some writers end a block twice
+        if kind == 0 and data[at : at + 4].lstrip(b"\0")[:1] in (b";", b"!", b","):
+            at += 1  # some writers end a block twice
             continue
         start, at = at, at + 2
         if kind == 0x2C:

@@ -13,10 +13,13 @@ from collections.abc import Callable
 import av
 
 from edgevision.capture.image_header import ImageHeader, gif_blocks, jpeg_segments, pnm_words, webp_chunks
-from edgevision.capture.jpeg_scan import zeros_in_scan
+from edgevision.capture.jpeg_scan import foreign_marker, zeros_in_scan
 from edgevision.capture.tiff import Tiff, read_tiff
 from edgevision.capture.tiff_packing import lzw_bytes, packbits_bytes
 
+_NEXT_OF_GIF = b"!\xf9\x04"
+_CONTROL_OF_GIF = re.compile(rb"!\xf9\x04.{4}\0", re.DOTALL)
+"""Before each image of an animation: how long it is shown."""
 _VP8_ZEROS = b"\0" * 64
 """Arithmetic coding leaves none of that length."""
 
@@ -37,8 +40,10 @@ def _jpeg(data: bytes) -> str | None:
         ended |= marker == 0xD9
     if not ended or not scans:
         return f"is a JPEG that is cut off after {len(data)} bytes"
-    at = zeros_in_scan(data)
-    return None if at is None else f"is a JPEG that is damaged at byte {at}: a run of zeros in its pixels"
+    if (at := zeros_in_scan(data)) is not None:
+        return f"is a JPEG that is damaged at byte {at}: a run of zeros in its pixels"
+    at = foreign_marker(data)
+    return None if at is None else f"is a JPEG that is damaged at byte {at}: noise in its pixels"
 
 
 def _png(data: bytes) -> str | None:
@@ -187,9 +192,13 @@ def _second_opinion(data: bytes) -> bool:
 
 def gif_end(data: bytes) -> str | None:
     """How a GIF falls short of its end, in words that follow its name, or None."""
-    kind, at = next(reversed(list(gif_blocks(data))), (0, 0))
+    blocks = list(gif_blocks(data))
+    kind, at = blocks[-1] if blocks else (0, 0)
     if kind == 0x3B:
-        return None
+        # Where the length of a block was lost, what follows is read as its pixels, until something fits again.
+        seen = sum(data.startswith(_NEXT_OF_GIF, start) for _, start in blocks)
+        there = len(_CONTROL_OF_GIF.findall(data))
+        return None if there <= seen else f"is damaged: {there - seen} of its images cannot be reached"
     if kind not in (0x2C, 0x21, 0):
         return f"is damaged at byte {at}: expected the next image or the end"
     if at and kind == 0:

@@ -1,17 +1,14 @@
 """Whether a video file gave all that it promised, and where it did not.
 
 FFmpeg reads a cut file to its last byte and then says "end of file", as it does for a whole one. So the promises are
-looked up where they are written: the length of the container's outermost boxes, the duration in its header, and one
-picture for every packet.
+looked up where they are written: how the file ends (`file_end`), the duration in its header, and one picture for every
+packet.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
-from typing import BinaryIO
 
 from av import VideoFrame
 from av.container import InputContainer
@@ -19,19 +16,16 @@ from av.packet import Packet
 from av.stream import Stream
 from av.video.stream import VideoStream
 
+from edgevision.capture.file_end import ending_of
+from edgevision.capture.file_ends.ending import Ending
+from edgevision.capture.packet_zeros import zeros_in_packet
+
 _PROMISES_DURATION = ("mov", "matroska", "avi", "flv", "asf")
 """Demuxers whose duration is read from a header; others estimate it, from the last time stamp or the bit rate."""
 _PICTURE_A_PACKET = {"h264", "hevc", "av1", "vp9", "mjpeg"}
 """Codecs that show one picture for each packet, in the containers below (not VP8, which has hidden ones)."""
 _WHOLE_PACKETS = ("mov", "matroska")
 _CLEARLY_SHORT_S = 1.0
-_TRANSPORT_PACKETS_BYTES = (188, 192, 204)
-_RIFF_SLACK_BYTES = 64
-"""Some writers of AVI miscount by a few bytes."""
-_MP4_BOXES = frozenset(
-    "ftyp styp moov moof mdat mfra meta sidx ssix free skip wide uuid udta emsg prft pdin pnot".split()  # noqa: SIM905
-)
-"""What may stand outermost; anything else is what some cameras append, and its length means nothing."""
 
 
 class IntegrityCheck:
@@ -57,7 +51,11 @@ class IntegrityCheck:
         self._fps = float(stream.average_rate or 0)
         self._lost_s: list[float] = []
         """Times of packets without a picture, that no picture has come after yet."""
-        self._transport = demuxer == "mpegts"
+        self._demuxer = demuxer
+        self._packets = 0
+        self._promised = stream.frames if demuxer == "avi" else 0
+        self.unknown: str | None = None
+        """After `verdict`: why it cannot be known whether the file is whole."""
         self.number = 0
         """Index of the next picture; one that cannot be read keeps its number."""
         self.given = 0
@@ -72,12 +70,19 @@ class IntegrityCheck:
             self._end_s = max(self._end_s, end_s)
         if packet.stream is not self._stream:
             return True
+        self._packets += 1
         if self._pairs and packet.pts is not None and not packet.is_discard:
             self._due.add(packet.pts)
-        if packet.is_corrupt:
+        if packet.is_corrupt or (
+            packet.size and zeros_in_packet(bytes(packet), self._stream.codec_context.name, self._demuxer)
+        ):
             self.undecodable(packet)
             return False
         return True
+
+    def same_again(self) -> None:
+        """Enter an empty packet, by which AVI shows a picture once more."""
+        self._packets += 1
 
     def undecodable(self, packet: Packet[Stream]) -> None:
         """Enter that a packet gave no picture, but an error."""
@@ -130,17 +135,22 @@ class IntegrityCheck:
             for due in sorted(self._due):
                 self._note(_time_s(due, self._time_base))
         reached = f"after {self.given} frames ({self._end_s - self._start_s:.2f} s)"
-        cut = None if self._path is None else cut_off(self._path, self._transport)
-        if cut is not None:
-            return f"is cut off {reached}: {cut}"
+        ending = Ending() if self._path is None else ending_of(self._path, self._demuxer)
+        self.unknown = ending.unknown
+        if ending.cut is not None:
+            return f"is cut off {reached}: {ending.cut}"
         if self._promised_s is not None:
             short_s = self._promised_s - self._end_s
             # A picture may stand for long in a screen recording, the last one too.
             if short_s > max(_CLEARLY_SHORT_S, 2 * self._gap_s):
                 return f"is cut off {reached}: its header promises {self._promised_s - self._start_s:.2f} s"
+        if self._first is None and ending.damaged is None and self._packets < self._promised:
+            return f"is damaged: it holds {self._packets} of the {self._promised} frames that its header promises"
         if self._first is not None:
             places = f" and in {self._damaged - 1} more places" if self._damaged > 1 else ""
             return f"is damaged at {self._first}{places}: {self.given} frames could be read"
+        if ending.damaged is not None:
+            return f"is damaged, {self.given} frames could be read: {ending.damaged}"
         return None
 
     def _note(self, at_s: float | None) -> None:
@@ -172,76 +182,3 @@ def _promised_s(container: InputContainer, stream: VideoStream, demuxer: str) ->
 
 def _time_s(pts: int | None, time_base: Fraction) -> float | None:
     return None if pts is None else float(pts * time_base)
-
-
-def cut_off(path: Path, transport: bool = False) -> str | None:
-    """How a local file is shorter than its outermost boxes say, in words, or None where it is not.
-
-    ``transport``: it is an MPEG transport stream, which has no boxes but packets of one length.
-    """
-    with path.open("rb") as file:
-        have = os.fstat(file.fileno()).st_size
-        if transport:
-            if any(have % length == 0 for length in _TRANSPORT_PACKETS_BYTES):
-                return None
-            return f"it ends in the middle of a transport packet, at byte {have}"
-        seen = ""
-        for kind, end in _boxes(file, have):
-            seen += kind
-            if end > have:
-                return f"its {kind} part should end at byte {end}, the file ends at {have}"
-    if seen.startswith("ftyp") and "moov" not in seen:
-        return f"it ends at byte {have} without its index (moov), which most cameras write last"
-    return None
-
-
-def _boxes(file: BinaryIO, have: int) -> Iterator[tuple[str, int]]:
-    """(kind, end in bytes) of each outermost part of an MP4, Matroska or AVI file; nothing for other files.
-
-    Sources: ISO/IEC 14496-12 §4.2, RFC 8794 §4-6 and RFC 9559 §5.1, Microsoft's RIFF with OpenDML. A length that was
-    never filled in (0, or all ones in EBML) means "until the end", and is not held against the file.
-    """
-    head = file.read(12)
-    if head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip"):
-        at = 0
-        while at + 8 <= have:
-            file.seek(at)
-            head = file.read(16)
-            length, kind = int.from_bytes(head[:4], "big"), head[4:8].decode("latin-1")
-            if length == 1:
-                length = int.from_bytes(head[8:16], "big")
-            if length < 8 or kind not in _MP4_BOXES:
-                return
-            at += length
-            yield kind, at
-    elif head[:4] == b"\x1a\x45\xdf\xa3":
-        file.seek(4)
-        skip = _vint(file)
-        if skip is None:
-            return
-        file.seek(skip, os.SEEK_CUR)
-        if file.read(4) == b"\x18\x53\x80\x67":
-            length_or_none = _vint(file)
-            if length_or_none:
-                yield "Segment", file.tell() + length_or_none
-    elif head[:4] == b"RIFF":
-        at = 0
-        while at + 8 <= have:
-            file.seek(at)
-            head = file.read(8)
-            length = int.from_bytes(head[4:8], "little")
-            if head[:4] != b"RIFF" or length in (0, 0xFFFFFFFF):
-                return
-            at += 8 + length
-            yield "RIFF", at - _RIFF_SLACK_BYTES
-            at += length % 2
-
-
-def _vint(file: BinaryIO) -> int | None:
-    """A variable-size integer of EBML; None for the reserved "unknown" and for what is none."""
-    first = file.read(1)
-    if not first or first[0] == 0:
-        return None
-    width = 9 - first[0].bit_length()
-    value = int.from_bytes(first + file.read(width - 1), "big") & ((1 << (7 * width)) - 1)
-    return None if value == (1 << (7 * width)) - 1 else value

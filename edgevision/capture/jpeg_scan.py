@@ -15,6 +15,7 @@ from edgevision.capture.image_header import JPEG_FRAMES, jpeg_segments
 
 _RUN = b"\0" * 16
 _RESTART = re.compile(rb"\xff[\xd0-\xd7]")
+_AFTER_A_SCAN = frozenset({0x00, 0xC4, 0xD9, 0xDA, 0xDB, 0xDC, 0xDD, 0xFE, *range(0xE0, 0xF0)})
 _HUFFMAN = (0xC0, 0xC1, 0xC2)
 
 
@@ -50,6 +51,16 @@ def zeros_in_scan(data: bytes) -> int | None:
             zeros = data.find(_RUN, at, end)
             if zeros >= 0 and tables.frame in _HUFFMAN and not _may_be(tables, data[at:end]):
                 return zeros
+    return None
+
+
+def foreign_marker(data: bytes) -> int | None:
+    """First byte of a marker that may not follow pixels, as noise in them makes some, or None."""
+    scanned = False
+    for marker, at, _ in jpeg_segments(data):
+        if scanned and marker not in _AFTER_A_SCAN:
+            return at
+        scanned |= marker == 0
     return None
 
 

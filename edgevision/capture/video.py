@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,11 +20,14 @@ from av.video.reformatter import VideoReformatter
 from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
-from edgevision.capture.integrity import IntegrityCheck, cut_off
+from edgevision.capture.file_end import demuxer_of, ending_of
+from edgevision.capture.integrity import IntegrityCheck
 from edgevision.concurrency import usable_cores
 from edgevision.errors import SourceBroken, SourceNotFound
 from edgevision.interfaces import ContextManaged
 from edgevision.types import Frame, SourceInfo
+
+_log = logging.getLogger(__name__)
 
 _NO_PICTURES = ("tty", "txt")
 """Demuxers that make "pictures" of text."""
@@ -102,6 +106,7 @@ def whole_pictures(
             if not ledger.packet(packet):
                 continue
         elif packet.dts is not None:
+            ledger.same_again()
             continue  # AVI's way to say "the same picture again"; to a decoder an empty packet is the end
         try:
             pictures = packet.decode()
@@ -146,6 +151,8 @@ class VideoSource(ContextManaged):
         self._period_ns = round(1e9 / fps) if fps else 0
         self._due_ns: int | None = None
         self._ended = False
+        self.unproven: str | None = None
+        """After the last frame: why it cannot be known whether that was all of the file, or None where it was."""
         self._reading = threading.Lock()
         self._convert = Converter()
         self._container = self._open()
@@ -213,9 +220,10 @@ class VideoSource(ContextManaged):
     def _why_unreadable(self, error: Exception) -> str:
         if self._path.stat().st_size == 0:
             return "is empty (0 bytes): expected a video file; record or copy it again"
-        cut = cut_off(self._path)
-        if cut is not None:
-            return f"is cut off: {cut}; copy it again, or repair it with a tool that can rebuild an index"
+        demuxer = demuxer_of(self._path)
+        ending = None if demuxer is None else ending_of(self._path, demuxer)
+        if ending is not None and ending.cut is not None:
+            return f"is cut off: {ending.cut}; copy it again, or repair it with a tool that can rebuild an index"
         reason = getattr(error, "strerror", None) or str(error)
         return f"is no video that can be read ({reason}): expected MP4, Matroska, AVI, MPEG or the like"
 
@@ -236,6 +244,9 @@ class VideoSource(ContextManaged):
             verdict = f"cannot be read beyond frame {self._ledger.number}: {error.strerror}"
         if verdict is not None and (self._ledger.given or error is not None):
             raise SourceBroken(f"{self._shown} {verdict}; copy or record it again") from error
+        self.unproven = self._ledger.unknown
+        if self.unproven is not None:
+            _log.warning("%s: completeness unknown: %s", self._shown, self.unproven)
         return None
 
     def _pace(self) -> None:

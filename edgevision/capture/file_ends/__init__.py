@@ -1,0 +1,1 @@
+"""One file a family of containers: does a file end where its container says?"""
