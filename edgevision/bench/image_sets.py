@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.bench.clips import BUNDLED
-from edgevision.bench.labels import read_labels
 from edgevision.capture import open_source
 from edgevision.capture.scene import SceneSource
 from edgevision.datasets.annotations import Annotations
+from edgevision.datasets.dataset import VALIDATION, read_data
 from edgevision.errors import SourceBroken, UsageError
 
 MOST_FRAMES = 100
@@ -78,7 +78,7 @@ class Truth:
 
     @property
     def labels(self) -> int:
-        return sum(len(b.boxes) for b in self.boxes)
+        return sum(int((~b.ignored).sum()) for b in self.boxes)
 
 
 def labelled_set(address: str, frames: int = MOST_FRAMES, sequence: bool = False) -> tuple[FrameSet, Truth] | None:
@@ -106,16 +106,19 @@ def labelled_set(address: str, frames: int = MOST_FRAMES, sequence: bool = False
 
 
 def data_set(folder: Path, frames: int | None = None) -> tuple[FrameSet, Truth]:
-    """Annotations images of a folder, YOLO's or COCO's. Raises `UsageError` where there are none."""
-    classes, pairs = read_labels(folder)
-    if frames is not None and len(pairs) > frames:
-        # Evenly over the set, not its beginning: sets are often ordered by where they come from.
-        pairs = [pairs[int(k * len(pairs) / frames)] for k in range(frames)]
-    files = tuple(str(path) for path, _ in pairs)
-    boxes = tuple(label for _, label in pairs)
-    if not any(len(b.boxes) for b in boxes):
-        raise UsageError(f"{folder}: expected labels, found {len(files)} images and not one box")
-    return FrameSet("files", folder.name, files=files, frames=len(files)), Truth(classes, boxes)
+    """Labelled images of a dataset, in any layout that `read_data` knows: its validation part, where it has parts.
+
+    Raises `UsageError` where there are none, or where one cannot be used: a figure must say what it is of.
+    """
+    data = read_data(folder, part=VALIDATION, limit=frames)
+    data.refuse_failed()
+    usable = data.usable_or_refused()
+    boxes = tuple(picture.labels.annotations() for picture in usable)
+    truth = Truth(data.classes, boxes)
+    if not truth.labels:
+        raise UsageError(f"{folder}: expected labels, found {len(usable)} images and not one box")
+    files = tuple(str(picture.path) for picture in usable)
+    return FrameSet("files", folder.name, files=files, frames=len(files)), truth
 
 
 def unlabelled_set(address: str, name: str, frame_count: int | None, live: bool, scratch: Path) -> FrameSet:

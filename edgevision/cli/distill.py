@@ -144,22 +144,32 @@ def split(
 
 @app.command("import")
 def import_(
-    place: Annotated[Path, typer.Argument(help="Export of another tool, in a YOLO or COCO layout.")],
-    out: Annotated[Path, typer.Option(help="Dataset folder to write.")],
+    place: Annotated[
+        Path, typer.Argument(help="Export of another tool: a folder, zip or file of YOLO, COCO or Pascal VOC.")
+    ],
+    out: Annotated[Path, typer.Option(help="Dataset folder to write; what it holds already stays.")],
     classes: Annotated[str | None, typer.Option(help="Comma-separated class names for YOLO's numbers.")] = None,
 ) -> None:
-    """Import labels of CVAT, Label Studio, FiftyOne, Roboflow, Ultralytics or COCO.
+    """Import labels of CVAT, Label Studio, FiftyOne, Roboflow, Ultralytics, COCO or Pascal VOC.
 
     Example:
 
         edgevision distill import roboflow-export --out data
     """
-    from edgevision.cli import distill_console
+    from edgevision.cli import data_console, distill_console
     from edgevision.datasets.convert import import_data
+    from edgevision.datasets.reading_report import ReadingReport
+    from edgevision.errors import UsageError
 
-    with distill_console.progress("importing") as tell:
-        counts = import_data(place, out, names_in(classes), tell)
-    distill_console.say(f"{out}: " + ", ".join(f"{count} {status}" for status, count in counts.items() if count))
+    report = ReadingReport()
+    try:
+        with distill_console.progress("importing") as tell:
+            summary = import_data(place, out, names_in(classes), tell, report)
+    except UsageError:
+        data_console.remarks(report)
+        raise
+    data_console.summary_table(summary)
+    distill_console.say(f"{out}: " + ", ".join(f"{count} {status}" for status, count in summary.statuses.items()))
 
 
 @app.command()
@@ -174,10 +184,13 @@ def write(
 
         edgevision distill write data --out yolo-data --format yolo
     """
-    from edgevision.cli import distill_console
+    from edgevision.cli import data_console, distill_console
     from edgevision.datasets.convert import export_data
+    from edgevision.datasets.reading_report import ReadingReport
 
-    counts = export_data(data, out, layout)
+    report = ReadingReport()
+    counts = export_data(data, out, layout, report)
+    data_console.remarks(report)
     distill_console.say(f"{out}: " + ", ".join(f"{count} {part}" for part, count in counts.items()))
 
 

@@ -11,15 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.capture.images import read_image
-
-_SPLIT_WORDS = {
-    "train": "train",
-    "training": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
+from edgevision.datasets.reading_report import ReadingReport
+from edgevision.errors import UsageError
 
 _NONE_IGNORED = np.zeros(0, bool)
 
@@ -98,8 +91,8 @@ class LabelledData:
     classes: tuple[str, ...]
     pictures: tuple[Picture, ...]
     layout: str = ""
-    empty_labels: int = 0
-    """Label files with nothing in them: the picture is taken to show none of the classes."""
+    report: ReadingReport = field(default_factory=ReadingReport)
+    """What its reader noticed: labels left out, images without labels, and why."""
 
     @property
     def name(self) -> str:
@@ -111,6 +104,11 @@ class LabelledData:
         return replace(self, pictures=tuple(p for p in self.pictures if p.labels.split == split))
 
     @property
+    def empty_labels(self) -> int:
+        """Label files with nothing in them: the picture is taken to show none of the classes."""
+        return self.report.counts["nothing"]
+
+    @property
     def splits(self) -> set[str]:
         return {p.labels.split for p in self.pictures}
 
@@ -118,6 +116,22 @@ class LabelledData:
     def usable(self) -> tuple[Picture, ...]:
         """Those with labels: neither failed nor still without."""
         return tuple(p for p in self.pictures if p.labels.status not in ("failed", "new"))
+
+    def usable_or_refused(self) -> tuple[Picture, ...]:
+        """Those with labels. Raises `UsageError`, with the first reason, where there is none."""
+        if self.usable:
+            return self.usable
+        failed = sum(p.labels.status == "failed" for p in self.pictures)
+        why = self.report.first_failure()
+        told = f"{len(self.pictures)} without labels" if not failed else f"{failed} that cannot be used ({why})"
+        raise UsageError(f"{self.place}: expected labelled images, found {told}")
+
+    def refuse_failed(self) -> None:
+        """Raises `UsageError` with the first reason where an image cannot be used: for who wants all or nothing."""
+        failed = [p for p in self.pictures if p.labels.status == "failed"]
+        if failed:
+            more = f" ({len(failed)} images in all)" if len(failed) > 1 else ""
+            raise UsageError(f"{self.report.first_failure() or failed[0].labels.error}{more}; mend it or take it out")
 
 
 def people_labelled(pictures: Iterable[Picture]) -> bool:
@@ -128,12 +142,6 @@ def people_labelled(pictures: Iterable[Picture]) -> bool:
 def short_name(place: str) -> str:
     """The last two names of a path: ``data/person``."""
     return "/".join(Path(place).parts[-2:]) if place.startswith(("/", ".", "~")) or ":" in place[:3] else place
-
-
-def _within(file: str) -> str:
-    """A picture's path in the folder of its part: ``train/a.png`` of another tool is ``a.png`` there."""
-    first, slash, rest = file.partition("/")
-    return rest if slash and first in _SPLIT_WORDS else file
 
 
 STATUSES = ("new", "labelled", "failed", "review", "done")

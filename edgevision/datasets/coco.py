@@ -1,183 +1,257 @@
-"""COCO JSON: read from the layouts of COCO, Roboflow, CVAT, Label Studio and FiftyOne, and written."""
+"""COCO JSON read: of COCO itself, Roboflow, CVAT, Label Studio, FiftyOne, Datumaro, supervision.
+
+`coco_files` finds the files, `coco_boxes` makes boxes of annotations, `coco_format` has our own form and writes.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from edgevision import __version__
-from edgevision.datasets.annotations import (
-    _SPLIT_WORDS,
-    SPLITS,
-    Box,
-    LabelledData,
-    Picture,
-    PictureLabels,
-    _within,
-    box_from,
-    box_values,
-)
-from edgevision.datasets.storage import link_or_copy, write_whole
+from edgevision.datasets.annotations import STATUSES, Box, PictureLabels
+from edgevision.datasets.box_check import ROUNDING_PX, checked_box
+from edgevision.datasets.coco_boxes import corners_of
+from edgevision.datasets.coco_files import CocoFile
+from edgevision.datasets.coco_format import has_parent_category
+from edgevision.datasets.found_image import FoundImage, Sizes
+from edgevision.datasets.image_search import ImageSearch
+from edgevision.datasets.reading_report import LabelError, ReadingReport
+from edgevision.datasets.safe_names import safe_name
 from edgevision.errors import UsageError
 
-
-def _coco_files(place: Path) -> list[tuple[Path, str]]:
-    """JSON files with the split that their place or name says."""
-    roboflow = [(p, _SPLIT_WORDS.get(p.parent.name, "")) for p in sorted(place.glob("*/_annotations.coco.json"))]
-    if roboflow:
-        return roboflow
-    if (place / "_annotations.coco.json").exists():
-        return [(place / "_annotations.coco.json", "")]
-    found = sorted(place.glob("annotations/*.json")) or sorted(place.glob("result.json"))
-    found = [p for p in found if not p.name.startswith(("captions", "person_keypoints", "image_info"))]
-    return [(p, next((s for w, s in _SPLIT_WORDS.items() if w in p.stem), "")) for p in found]
+_ALIKE = 0.02
+"""Two scales of one image that differ by less are one: sizes are whole pixels."""
 
 
-def _coco(files: list[tuple[Path, str]], root: Path, layout: str) -> LabelledData:
-    classes: tuple[str, ...] = ()
-    pictures: list[Picture] = []
-    for path, split in files:
-        try:
-            names, labels = from_coco_values(json.loads(path.read_text(encoding="utf-8")))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError) as exc:
-            raise UsageError(f"{path}: expected COCO JSON (categories, images, annotations): {exc!r}") from exc
-        merged = (*classes, *(n for n in names if n not in classes))
-        turn = [merged.index(n) for n in names]
-        classes = merged
-        roots = _picture_roots(path, root, split)
-        for one in labels.values():
-            boxes = tuple(replace(b, class_id=turn[b.class_id]) for b in one.boxes)
-            found = _locate(one.file, roots)
-            told = replace(one, file=one.file.removeprefix("images/"), boxes=boxes, split=one.split or split)
-            if found is None:
-                told = replace(told, status="failed", error="the picture is not there")
-            pictures.append(Picture(found or roots[0] / one.file, told))
-    return LabelledData(str(root), classes, tuple(pictures), layout)
+class CocoFolder:
+    """A COCO dataset of one or several files, its images found."""
+
+    def __init__(self, files: Sequence[CocoFile], root: Path, report: ReadingReport) -> None:
+        """Raises `UsageError` where a file's categories or images cannot be read."""
+        self.classes: tuple[str, ...] = ()
+        self._images: list[FoundImage] = []
+        self._sets: list[_CocoSet] = []
+        search = ImageSearch(root, report)
+        for file in files:
+            one = _CocoSet(file, self.classes, report)
+            self.classes = one.classes
+            self._sets.append(one)
+            self._images += one.images(search)
+        search.report_shared(self._images)
+        self._images = search.without_shared(self._images)
+
+    def images(self) -> list[FoundImage]:
+        """All images, in the order of their names."""
+        return sorted(self._images, key=lambda i: i.labels.file)
+
+    def prepare(self, images: Sequence[FoundImage], sizes: Sizes) -> None:
+        """See which labels were drawn at another size than their image has."""
+        paths = {image.path for image in images}
+        for one in self._sets:
+            one.compare_sizes(paths, sizes)
 
 
-def _picture_roots(path: Path, root: Path, split: str) -> list[Path]:
-    words = [w for w, s in _SPLIT_WORDS.items() if s == split] if split else []
-    stem = path.stem.removeprefix("instances_")
-    inner = ["", "images", "data", "JPEGImages", stem, f"images/{stem}", *words, *(f"images/{w}" for w in words)]
-    return [base / part for base in dict.fromkeys((path.parent, root)) for part in inner]
+class _CocoSet:
+    """One file."""
 
+    def __init__(self, file: CocoFile, classes: tuple[str, ...], report: ReadingReport) -> None:
+        self._file, self._report = file, report
+        self.classes = classes
+        self._numbers = self._read_categories(file.values["categories"])
+        self._entries: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        """Entries of ``images`` by their id."""
+        self._of_image: dict[str, list[tuple[str, dict[str, Any]]]] = defaultdict(list)
+        """(place, annotation) by id of the image."""
+        self._names: dict[str, list[str]] = defaultdict(list)
+        """Ids by file name."""
+        self._read_images(file.values["images"])
+        self._read_annotations(file.values.get("annotations") or [])
+        self._path_ids: dict[Path, list[str]] = {}
+        self._scaled: dict[Path, tuple[float, float]] = {}
 
-def _locate(file: str, roots: Iterable[Path]) -> Path | None:
-    name = file.rsplit("/", 1)[-1]
-    folders = list(roots)
-    for wanted in dict.fromkeys((file, name)):
-        for folder in folders:
-            if (folder / wanted).is_file():
-                return folder / wanted
-    return None
+    def images(self, search: ImageSearch) -> list[FoundImage]:
+        found = []
+        for name, ids in self._names.items():
+            path = search.find(name, self._file.path, self._file.split)
+            missing = "" if path else f"{self._file.path}: image {ids[0]}"
+            place = path or self._file.path.parent / name
+            self._path_ids[place] = ids
+            labels = self._known(name, self._entries[ids[0]][0])
+            found.append(FoundImage(place, labels, partial(self._boxes, ids, place), missing))
+        return found
 
+    def compare_sizes(self, paths: set[Path], sizes: Sizes) -> None:
+        """Boxes that only fit the size that the file states show that its images were resized after labelling."""
+        resized: dict[Path, tuple[float, float]] = {}
+        proven = False
+        for path, ids in self._path_ids.items():
+            stated, own = self._stated_size(ids[0]), sizes.get(path)
+            if path not in paths or own is None or stated is None or stated == own:
+                continue
+            text = f"says {stated[0]} × {stated[1]}, the image has {own[0]} × {own[1]}, which counts"
+            self._report.add("size", f"{self._file.path}: image {ids[0]}", text, path)
+            scale = own[0] / stated[0], own[1] / stated[1]
+            if abs(scale[0] / scale[1] - 1) < _ALIKE:
+                resized[path] = scale
+                proven = proven or self._only_fits(ids, stated, own)
+        if proven:
+            self._scaled = resized
 
-def write_coco(data: LabelledData, to: Path) -> dict[str, int]:
-    """Write ``annotations/instances_SPLIT.json`` and ``images/SPLIT``; doubtful boxes are left out."""
-    counts: dict[str, int] = {}
-    for split in (*SPLITS, ""):
-        part = [p for p in data.usable if (p.labels.split if p.labels.split in SPLITS else "") == split]
-        if not part:
-            continue
-        name = split or "default"
-        told = []
-        for picture in part:
-            file = _within(picture.labels.file)
-            link_or_copy(picture.path, to / "images" / name / file)
-            kept = tuple(b for b in picture.labels.boxes if b.weight > 0)
-            told.append(replace(picture.labels, file=file, boxes=kept, faint=(), rejected=()))
-        (to / "annotations").mkdir(parents=True, exist_ok=True)
-        values = coco_values(data.classes, told, {})
-        write_whole(to / "annotations" / f"instances_{name}.json", json.dumps(values, ensure_ascii=False))
-        counts[name] = len(part)
-    return counts
+    def _only_fits(self, ids: Sequence[str], stated: tuple[int, int], own: tuple[int, int]) -> bool:
+        for place, annotation in (a for key in ids for a in self._of_image.get(key, ())):
+            try:
+                _, _, x2, y2 = corners_of(annotation, place)
+            except LabelError:
+                continue
+            beyond = x2 > own[0] + ROUNDING_PX or y2 > own[1] + ROUNDING_PX
+            if beyond and x2 <= stated[0] + ROUNDING_PX and y2 <= stated[1] + ROUNDING_PX:
+                return True
+        return False
 
+    def _boxes(self, ids: Sequence[str], path: Path, size_wh: tuple[int, int]) -> tuple[Box, ...]:
+        for key in ids:
+            if len({e.get("file_name") for e in self._entries[key]}) > 1:
+                raise LabelError("bad row", f"{self._file.path}: image {key}", "two images have this id")
+        scale = self._scaled.get(path)
+        if scale is not None:
+            text = f"labels are scaled by {scale[0]:.4g} to the image's own size"
+            self._report.add("scaled", f"{self._file.path}: image {ids[0]}", text, path)
+        boxes: list[Box] = []
+        for key in ids:
+            for place, annotation in self._of_image.get(key, ()):
+                try:
+                    box = self._box(annotation, place, path, size_wh, scale or (1.0, 1.0))
+                except LabelError as exc:
+                    exc.others = sum(len(self._of_image.get(k, ())) for k in ids) - 1
+                    raise
+                if box is not None and len(ids) > 1 and box in boxes:
+                    self._report.add("repeated", place, "stands under another id of this image too", path)
+                elif box is not None:
+                    boxes.append(box)
+        return tuple(boxes)
 
-def coco_values(
-    classes: tuple[str, ...], pictures: Iterable[PictureLabels], settings: Mapping[str, Any]
-) -> dict[str, Any]:
-    """COCO's JSON; what COCO has no word for stands in keys that its readers skip."""
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number, labels in enumerate(sorted(pictures, key=lambda p: p.file), 1):
-        image: dict[str, Any] = {
-            "id": number,
-            "file_name": labels.file,
-            "width": labels.width_px,
-            "height": labels.height_px,
-        }
-        own = {"status": labels.status, "teacher": labels.teacher, "split": labels.split, "error": labels.error}
-        image |= {k: v for k, v in own.items() if v}
-        if labels.doubts:
-            image["doubts"] = list(labels.doubts)
-        if labels.group >= 0:
-            image["group"] = labels.group
-        for name in ("faint", "rejected"):
-            if boxes_beside := getattr(labels, name):
-                image[name] = [box_values(b) for b in boxes_beside]
-        images.append(image)
-        for box in labels.boxes:
-            x1, y1, x2, y2 = box.corners
-            annotations.append(
-                {
-                    "id": len(annotations) + 1,
-                    "image_id": number,
-                    "category_id": box.class_id + 1,
-                    "bbox": [round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
-                    "area": round((x2 - x1) * (y2 - y1), 2),
-                    "iscrowd": 0,
-                    "score": round(box.score, 4),
-                    "weight": round(box.weight, 4),
-                    "by": box.by,
-                }
+    def _box(
+        self, annotation: dict[str, Any], place: str, path: Path, size_wh: tuple[int, int], scale: tuple[float, float]
+    ) -> Box | None:
+        number = self._numbers.get(_key(annotation.get("category_id")))
+        if number is None:
+            raise LabelError(
+                "unknown class",
+                place,
+                f"category {str(annotation.get('category_id'))[:40]} is in no list of categories",
             )
-    return {
-        "info": {"description": f"made by edgevision {__version__} distill", "settings": dict(settings)},
-        "licenses": [],
-        "categories": [{"id": k + 1, "name": n} for k, n in enumerate(classes)],
-        "images": images,
-        "annotations": annotations,
-    }
+        x1, y1, x2, y2 = corners_of(annotation, place)
+        corners = (x1 * scale[0], y1 * scale[1], x2 * scale[0], y2 * scale[1])
+        checked = checked_box(corners, size_wh, place, path, self._report)
+        if checked is None:
+            return None
+        crowd = str(annotation.get("iscrowd", 0)).strip().lower() not in ("0", "", "none", "false", "0.0")
+        weight = 0.0 if crowd else _share(annotation, "weight", place)
+        return Box(number, checked, _share(annotation, "score", place), weight, str(annotation.get("by") or "person"))
+
+    def _read_categories(self, categories: list[Any]) -> dict[str, int]:
+        """Number of each category's id among the classes of all files."""
+        for one in categories:
+            if not isinstance(one, dict) or "id" not in one or not isinstance(one.get("name"), str | int | float):
+                raise UsageError(
+                    f"{self._file.path}: categories: expected an id and a name for each, got {str(one)[:60]}"
+                )
+        ordered = sorted(categories, key=lambda c: _in_order(c["id"]))
+        annotations = self._file.values.get("annotations")
+        used = {_key(a.get("category_id")) for a in annotations or () if isinstance(a, dict)}
+        if has_parent_category(ordered) and _key(ordered[0]["id"]) not in used:
+            ordered = ordered[1:]
+        numbers: dict[str, int] = {}
+        for one in ordered:
+            name, key = str(one["name"]), _key(one["id"])
+            if key in numbers and self.classes[numbers[key]] != name:
+                raise UsageError(f"{self._file.path}: categories: two have the id {key[:40]}; give each its own")
+            if name in [str(o["name"]) for o in ordered if _key(o["id"]) != key]:
+                self._report.add("class names", self._file.path, f"two categories are called {name[:60]!r}: one class")
+            if name not in self.classes:
+                self.classes = (*self.classes, name)
+            numbers[key] = self.classes.index(name)
+        return numbers
+
+    def _read_images(self, images: list[Any]) -> None:
+        for number, entry in enumerate(images):
+            place = f"{self._file.path}: image entry {number + 1}"
+            if not isinstance(entry, dict) or not isinstance(entry.get("file_name"), str) or "id" not in entry:
+                self._report.add("image missing", place, f"expected an id and a file_name, got {str(entry)[:60]}")
+                continue
+            try:
+                name, led_out = safe_name(entry["file_name"])
+            except ValueError as exc:
+                self._report.add("image missing", place, str(exc))
+                continue
+            if led_out:
+                self._report.add("name", place, f"{entry['file_name'][:80]!r} is taken as {name}")
+            key = _key(entry["id"])
+            self._entries[key].append(entry)
+            if key not in self._names[name]:
+                self._names[name].append(key)
+                if len(self._names[name]) > 1:
+                    ids = ", ".join(self._names[name])[:60]
+                    self._report.add("merged", place, f"{name} stands under the ids {ids}: their labels are merged")
+
+    def _read_annotations(self, annotations: Any) -> None:
+        if not isinstance(annotations, list):
+            raise UsageError(f"{self._file.path}: annotations: expected a list")
+        for number, one in enumerate(annotations):
+            if not isinstance(one, dict):
+                self._report.add("orphan", f"{self._file.path}: annotation entry {number + 1}", "is no annotation")
+                continue
+            place = f"{self._file.path}: annotation {str(one.get('id', f'entry {number + 1}'))[:40]}"
+            key = _key(one.get("image_id"))
+            if key in self._entries:
+                self._of_image[key].append((place, one))
+            else:
+                self._report.add("orphan", place, f"is of image {key[:40]}, which is not listed")
+
+    def _stated_size(self, key: str) -> tuple[int, int] | None:
+        entry = self._entries[key][0]
+        try:
+            size = int(float(entry["width"])), int(float(entry["height"]))
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return None
+        return size if min(size) > 0 else None
+
+    def _known(self, name: str, entry: dict[str, Any]) -> PictureLabels:
+        """What our own writer keeps beside COCO's keys: status, teacher, part."""
+        text = {k: str(entry.get(k) or "") for k in ("status", "teacher", "split")}
+        status = text["status"] if text["status"] in STATUSES[1:] and text["status"] != "failed" else "new"
+        file = name.removeprefix("images/")
+        labels = PictureLabels(file, status=status, teacher=text["teacher"], split=text["split"] or self._file.split)
+        doubts = entry.get("doubts")
+        return replace(labels, doubts=tuple(map(str, doubts))) if isinstance(doubts, list) else labels
 
 
-def from_coco_values(values: Mapping[str, Any]) -> tuple[tuple[str, ...], dict[str, PictureLabels]]:
-    """Classes and pictures of COCO JSON, ours or another's. Raises KeyError, TypeError, ValueError."""
-    categories = sorted(values["categories"], key=lambda c: c["id"])
-    used = {a["category_id"] for a in values.get("annotations", ())}
-    # Roboflow writes a category 0 that names the project and labels nothing.
-    if len(categories) > 1 and categories[0]["id"] == 0 and 0 not in used and _is_parent(categories):
-        categories = categories[1:]
-    number = {c["id"]: k for k, c in enumerate(categories)}
-    boxes: dict[Any, list[Box]] = {}
-    for a in values.get("annotations", ()):
-        if not a.get("bbox"):
-            continue
-        x, y, w, h = (float(v) for v in a["bbox"])
-        weight = 0.0 if a.get("iscrowd") else float(a.get("weight", 1.0))
-        box = Box(number[a["category_id"]], (x, y, x + w, y + h), float(a.get("score", 1.0)), weight)
-        boxes.setdefault(a["image_id"], []).append(replace(box, by=a.get("by", "person")))
-    pictures: dict[str, PictureLabels] = {}
-    for image in values["images"]:
-        file = str(image["file_name"]).replace("\\", "/")
-        pictures[file] = PictureLabels(
-            file=file,
-            width_px=int(image.get("width") or 0),
-            height_px=int(image.get("height") or 0),
-            status=image.get("status", "done"),
-            boxes=tuple(boxes.get(image["id"], ())),
-            faint=tuple(box_from(v) for v in image.get("faint", ())),
-            rejected=tuple(box_from(v) for v in image.get("rejected", ())),
-            teacher=image.get("teacher", ""),
-            doubts=tuple(image.get("doubts", ())),
-            split=image.get("split", ""),
-            group=image.get("group", -1),
-            error=image.get("error", ""),
-        )
-    return tuple(str(c["name"]) for c in categories), pictures
+def _key(value: Any) -> str:
+    """An id as text: ``1``, ``"1"`` and ``1.0`` are one."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value).strip()
 
 
-def _is_parent(categories: list[Any]) -> bool:
-    return all(c.get("supercategory") in (categories[0]["name"], "none", None) for c in categories[1:])
+def _in_order(value: Any) -> tuple[int, int, str]:
+    key = _key(value)
+    number = int(key) if key.lstrip("-").isdecimal() and len(key) < 19 else None
+    return (0, number, "") if number is not None else (1, 0, key)
+
+
+def _share(annotation: dict[str, Any], key: str, place: str) -> float:
+    """A number from 0 to 1, 1 where there is none."""
+    value = annotation.get(key)
+    if value is None:
+        return 1.0
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        number = -1.0
+    if not 0 <= number <= 1:
+        raise LabelError("bad number", place, f"{key}: expected a number from 0 to 1, got {str(value)[:40]}")
+    return number

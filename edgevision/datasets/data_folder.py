@@ -9,18 +9,30 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
 from edgevision.datasets.annotations import STATUSES, PictureLabels, from_journal_values, journal_values
-from edgevision.datasets.coco import coco_values, from_coco_values
+from edgevision.datasets.class_mapping import same_class
+from edgevision.datasets.coco_format import coco_values, from_coco_values
 from edgevision.datasets.storage import write_whole
 from edgevision.errors import EdgeVisionError, UsageError
 
 _FOLD_AFTER = 4000
 """Journal lines after which it is folded in: replaying it must stay a matter of a second."""
+
+
+def is_data_folder(folder: Path) -> bool:
+    """Whether a folder is ours: others write a labels.json too, FiftyOne for one."""
+    if (folder / "labels.journal.jsonl").exists():
+        return True
+    try:
+        with (folder / "labels.json").open(encoding="utf-8", errors="replace") as file:
+            return "made by edgevision" in file.read(4096)
+    except OSError:
+        return False
 
 
 class DataFolder:
@@ -86,6 +98,22 @@ class DataFolder:
         self._lines += 1
         if self._lines >= _FOLD_AFTER:
             self.fold()
+
+    def add_classes(self, names: Sequence[str]) -> list[int]:
+        """Number of each name among the folder's classes; those it does not have are added behind its own.
+
+        They are on disk when this returns: labels are journalled by number.
+        """
+        before = self.classes
+        numbers = []
+        for name in names:
+            number = same_class(name, self.classes)
+            if number is None:
+                number, self.classes = len(self.classes), (*self.classes, name)
+            numbers.append(number)
+        if self.classes != before:
+            self.fold()
+        return numbers
 
     def to_review(self) -> list[PictureLabels]:
         """Pictures with doubts, those with most of them first."""

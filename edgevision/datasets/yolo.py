@@ -1,131 +1,213 @@
-"""YOLO text labels and their data.yaml: read from the layouts that tools write, and written."""
+"""YOLO's folders read: text files beside the images, or in ``labels`` beside ``images``, and their ``data.yaml``.
+
+Read are the layouts of Ultralytics, Roboflow, CVAT (Darknet), Label Studio, FiftyOne, labelImg and supervision.
+`edgevision.datasets.yolo_rows` reads the rows, `edgevision.datasets.yolo_writer` writes.
+"""
 
 from __future__ import annotations
 
-import json
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePosixPath
 
-import numpy as np
-from numpy.typing import NDArray
+from edgevision.capture.images import SUFFIXES
+from edgevision.datasets.annotations import Box, PictureLabels
+from edgevision.datasets.class_names import NAME_FILES, check_names, find_yaml, named_in_files, names_above
+from edgevision.datasets.data_yaml import DataYaml
+from edgevision.datasets.file_tree import (
+    IMAGE_FOLDERS,
+    LABEL_FOLDERS,
+    FileTree,
+    data_root,
+    files_below,
+    without_image_folder,
+)
+from edgevision.datasets.found_image import FoundImage, Sizes
+from edgevision.datasets.reading_report import LabelError, ReadingReport
+from edgevision.datasets.safe_names import safe_name
+from edgevision.datasets.text_encoding import read_text
+from edgevision.datasets.yolo_parts import Member, members_of
+from edgevision.datasets.yolo_rows import Row, RowFormat, boxes_of, rows_of
+from edgevision.errors import UsageError
 
-from edgevision.capture.images import is_image, read_image
-from edgevision.datasets.annotations import _SPLIT_WORDS, SPLITS, Box, LabelledData, Picture, PictureLabels, _within
-from edgevision.datasets.storage import link_or_copy
-from edgevision.datasets.yolo_names import names_in_yaml, splits_in_yaml
-from edgevision.errors import SourceBroken, UsageError
 
-_YAML = ("data.yaml", "dataset.yaml", "data.yml", "dataset.yml")
-_NAMES = ("classes.txt", "obj.names", "names.txt")
+class YoloFolder:
+    """A YOLO dataset whose images are found and whose labels are not read yet."""
+
+    def __init__(
+        self,
+        root: Path,
+        given: DataYaml | None,
+        classes: Sequence[str] | None,
+        report: ReadingReport,
+        unnamed: Sequence[str] | None = None,
+    ) -> None:
+        """``given`` is its ``data.yaml``; ``classes`` are names that stand in for the files' own, ``unnamed`` those
+        for a dataset that has none.
+
+        Raises `UsageError` where its classes have no names.
+        """
+        self._root, self._report, self._tree = root, report, FileTree()
+        self._given, self.classes = _names(root, given, classes, unnamed, report)
+        check_names(self.classes, root if self._given is None else self._given.path, report)
+        self._home = data_root(root)
+        self._members = members_of(root, given, self._tree, report)
+        self._labels = {m.path: self._label_file(m.path) for m in self._members}
+        self._report_orphans()
+        self._rows: dict[Path, list[Row] | LabelError] = {}
+        self._format = RowFormat()
+
+    @property
+    def labelled(self) -> bool:
+        """Whether any image has a label file."""
+        return any(file is not None for file in self._labels.values())
+
+    def images(self) -> list[FoundImage]:
+        """All images, in order of their parts and names."""
+        return [self._found(member) for member in self._members]
+
+    def prepare(self, images: Sequence[FoundImage], sizes: Sizes) -> None:
+        """Read the rows of these images' label files, and decide from all of them what the rows hold."""
+        for image in images:
+            file = self._labels.get(image.path)
+            if file is None:
+                continue
+            try:
+                self._rows[file] = rows_of(read_text(file, self._report), file)
+            except LabelError as exc:
+                self._rows[file] = exc
+            except UsageError as exc:
+                self._rows[file] = LabelError("bad text", str(file), str(exc).removeprefix(f"{file}").lstrip(": "))
+        stated = self._given.keypoint_shape if self._given is not None else None
+        self._format = RowFormat.of((r for rows in self._rows.values() if isinstance(rows, list) for r in rows), stated)
+
+    def _found(self, member: Member) -> FoundImage:
+        path = member.path
+        if path.is_relative_to(self._root):
+            file = without_image_folder(PurePosixPath(path.relative_to(self._root).as_posix()))
+        else:
+            file = f"{member.split}/{path.name}" if member.split else path.name
+        label = self._labels[path]
+        boxes = None if label is None else partial(self._boxes, label, path)
+        return FoundImage(path, PictureLabels(safe_name(file)[0], split=member.split), boxes, member.listed)
+
+    def _boxes(self, file: Path, image: Path, size_wh: tuple[int, int]) -> tuple[Box, ...]:
+        rows = self._rows[file]
+        if isinstance(rows, LabelError):
+            raise rows
+        if not rows:
+            self._report.add("nothing", file, "is empty", image)
+        try:
+            return boxes_of(rows, self._format, len(self.classes), size_wh, image, self._report)
+        except LabelError as exc:
+            exc.others = len(rows) - 1
+            raise
+
+    def _label_file(self, image: Path) -> Path | None:
+        """An image's labels: ``images`` made ``labels`` in its path, beside it, or in a ``labels`` near it."""
+        names = (f"{image.stem}.txt", f"{image.name}.txt")
+        for folder in self._label_folders(image):
+            for name in names:
+                file = self._tree.child(folder, name)
+                if file is not None and file.name not in NAME_FILES and file.is_file():
+                    return file
+        return None
+
+    def _label_folders(self, image: Path) -> list[Path]:
+        folder, least = image.parent, len(self._home.parts)
+        places: list[Path] = []
+        parts = folder.parts
+        for k in range(len(parts) - 1, least - 1, -1):
+            if parts[k].casefold() in IMAGE_FOLDERS:
+                for name in LABEL_FOLDERS:
+                    labels = self._tree.child(Path(*parts[:k]), name)
+                    inner = None if labels is None else self._tree.below(labels, "/".join(parts[k + 1 :]))
+                    places += [] if inner is None else [inner]
+        places.append(folder)
+        inside = [folder, folder.parent] if folder != self._home else [folder]
+        for place in (*inside, self._home):
+            labels = self._tree.child(place, LABEL_FOLDERS[0]) if len(place.parts) >= least else None
+            if labels is not None and labels.is_dir():
+                relative = folder.relative_to(place).as_posix() if folder.is_relative_to(place) else "."
+                inner = self._tree.below(labels, relative)
+                places += [labels] if inner is None else [inner, labels]
+        return list(dict.fromkeys(places))
+
+    def _report_orphans(self) -> None:
+        """Label files whose image is not there, and those that two images share."""
+        used = Counter(file for file in self._labels.values() if file is not None)
+        for file, count in used.items():
+            if count > 1:
+                self._report.add("unclear row", file, f"is the label file of {count} images of that name")
+        image_folders = {m.path.parent for m in self._members}
+        parts = {m.split for m in self._members}
+        for file in files_below(self._root):
+            if file.suffix.lower() != ".txt" or file in used or file.name.lower() in NAME_FILES:
+                continue
+            in_labels = any(p.casefold() in LABEL_FOLDERS for p in file.relative_to(self._root).parts[:-1])
+            if (in_labels or file.parent in image_folders) and _holds_rows(file):
+                where = "in the parts that are read" if parts - {""} else "there"
+                self._report.add("orphan", file, f"has labels, and no image of its name is {where}")
 
 
-def _yolo(root: Path, yaml: Path | None, classes: Sequence[str] | None) -> LabelledData:
-    names = tuple(classes) if classes else ()
-    if not names and yaml is not None:
-        names = names_in_yaml(yaml)
+def _holds_rows(file: Path) -> bool:
+    try:
+        rows = rows_of(read_text(file), file)
+    except (LabelError, UsageError):
+        return False
+    return bool(rows) and all(len(r.values) >= 4 for r in rows)
+
+
+def _names(
+    root: Path,
+    given: DataYaml | None,
+    classes: Sequence[str] | None,
+    unnamed: Sequence[str] | None,
+    report: ReadingReport,
+) -> tuple[DataYaml | None, tuple[str, ...]]:
+    """The ``data.yaml`` that counts, and the names of classes, from wherever they are."""
+    names = given.names if given is not None and given.names is not None else ()
+    listed = named_in_files(root, report)
+    if names and listed and names != listed:
+        report.add("class names", root, "a names file says other class names than the YAML file, which is used")
+    names = names or listed
     if not names:
-        listed = next((root / n for n in _NAMES if (root / n).exists()), None)
-        names = tuple(filter(None, map(str.strip, listed.read_text().splitlines()))) if listed else ()
+        above, names = names_above(root, report)
+        given = given or above
+    if classes:
+        if names and tuple(classes) != names:
+            report.add("class names", root, f"has names of its own ({', '.join(names)[:80]}); those asked for are used")
+        return given, tuple(classes)
+    if not names and unnamed:
+        report.add("class names", root, "names no classes: its numbers are read as the model's")
+        return given, tuple(unnamed)
     if not names:
         raise UsageError(
             f"{root}: expected class names in data.yaml, classes.txt or obj.names, found none; say --classes"
         )
-    parts = splits_in_yaml(yaml, root) if yaml is not None else []
-    pictures: list[Picture] = []
-    empty = 0
-    for folder, split in parts or [(root, "")]:
-        for path in sorted(p for p in folder.rglob("*") if is_image(p)):
-            text = label_file_of(path)
-            told = split or next((_SPLIT_WORDS[p] for p in path.parts[::-1] if p in _SPLIT_WORDS), "")
-            relative = path.relative_to(root).as_posix() if path.is_relative_to(root) else path.name
-            labels = PictureLabels(relative.replace("images/", "", 1), split=told)
-            try:
-                height, width = read_image(path).shape[:2]
-            except SourceBroken as exc:
-                pictures.append(Picture(path, replace(labels, status="failed", error=str(exc))))
-                continue
-            empty += text.exists() and not text.read_text().strip()
-            try:
-                boxes = boxes_of_rows(read_yolo(text, width, height), len(names), text)
-            except UsageError as exc:
-                pictures.append(Picture(path, replace(labels, status="failed", error=str(exc))))
-                continue
-            status = "done" if text.exists() else "new"
-            pictures.append(
-                Picture(path, replace(labels, width_px=width, height_px=height, boxes=boxes, status=status))
-            )
-    if not pictures:
-        raise UsageError(f"{root}: expected pictures beside its labels, found none")
-    return LabelledData(str(root), names, tuple(pictures), "YOLO", empty)
+    return given, names
 
 
-def label_file_of(picture: Path) -> Path:
-    """Where YOLO's tools look for the labels of a picture: the last ``images`` of its path made ``labels``."""
-    parts = list(picture.parts)
-    if "images" in parts[:-1]:
-        parts[len(parts) - 2 - parts[-2::-1].index("images")] = "labels"
-    return Path(*parts).with_suffix(".txt")
+def looks_like_yolo(root: Path, report: ReadingReport) -> DataYaml | bool | None:
+    """Its ``data.yaml``, None where it has labels and no such file, or False where it is no YOLO dataset."""
+    given = find_yaml(root, report)
+    if given is not None and (given.names is not None or given.parts):
+        return given
+    if any((root / name).is_file() for name in NAME_FILES):
+        return None
+    for file in files_below(root):
+        if file.suffix.lower() == ".txt" and file.name.lower() not in NAME_FILES:
+            folders = file.relative_to(root).parts[:-1]
+            if any(p.casefold() in LABEL_FOLDERS for p in folders) or _image_beside(file):
+                return None
+    in_labels = FileTree().child(root, "labels")
+    if in_labels is not None and in_labels.is_dir():
+        return None
+    home, tree = data_root(root), FileTree()
+    above = [p for p in root.parents if p == home or home in p.parents]
+    return None if any(tree.child(place, name) for place in above for name in LABEL_FOLDERS) else False
 
 
-def read_yolo(path: Path, width_px: int, height_px: int) -> NDArray[np.float32]:
-    """A YOLO text file as (M, 6): class, xyxy px, confidence (1 where none is written). No file: none.
-
-    A row is class, centre x, y, width, height as shares of the picture, and at times a confidence; or class and the
-    corners of a polygon, which becomes its bounding box. Raises `UsageError` for another row.
-    """
-    rows = []
-    for number, line in enumerate(path.read_text().splitlines() if path.exists() else [], 1):
-        try:
-            values = [float(v) for v in line.split()]
-        except ValueError:
-            raise UsageError(f"{path}:{number}: expected numbers, found {line[:40]!r}") from None
-        if not values:
-            continue
-        if len(values) in (5, 6):
-            x, y, w, h = values[1:5]
-            corners = [x - w / 2, y - h / 2, x + w / 2, y + h / 2]
-        elif len(values) >= 7 and len(values) % 2:
-            xs, ys = values[1::2], values[2::2]
-            corners = [min(xs), min(ys), max(xs), max(ys)]
-        else:
-            raise UsageError(f"{path}:{number}: expected class, x, y, width, height, found {len(values)} numbers")
-        rows.append([values[0], *corners, values[5] if len(values) == 6 else 1.0])
-    found = np.array(rows, np.float32).reshape(-1, 6)
-    found[:, 1:5] *= np.array([width_px, height_px] * 2, np.float32)
-    return found
-
-
-def boxes_of_rows(rows: NDArray[np.float32], classes: int, where: Path) -> tuple[Box, ...]:
-    """Rows of `read_yolo` as boxes. Raises `UsageError` for a class that has no name."""
-    if len(rows) and not 0 <= rows[:, 0].min() <= rows[:, 0].max() < classes:
-        raise UsageError(f"{where}: expected classes 0 to {classes - 1}, found {rows[:, 0].max():g}")
-    return tuple(Box(int(r[0]), (r[1], r[2], r[3], r[4]), r[5]) for r in rows.tolist())
-
-
-def write_yolo(data: LabelledData, to: Path, copy: bool = True) -> dict[str, int]:
-    """Write ``images/SPLIT``, ``labels/SPLIT`` and ``data.yaml``; doubtful boxes are left out. Pictures by split."""
-    counts: dict[str, int] = {}
-    for picture in data.usable:
-        labels = picture.labels
-        split = labels.split if labels.split in SPLITS else "train"
-        file = Path(_within(labels.file))
-        target = to / "images" / split / file
-        if copy:
-            link_or_copy(picture.path, target)
-        text = to / "labels" / split / file.with_suffix(".txt")
-        text.parent.mkdir(parents=True, exist_ok=True)
-        lines = []
-        for box in labels.boxes:
-            if box.weight > 0:
-                (x1, y1, x2, y2), w, h = box.corners, labels.width_px, labels.height_px
-                shares = ((x1 + x2) / 2 / w, (y1 + y2) / 2 / h, (x2 - x1) / w, (y2 - y1) / h)
-                lines.append(f"{box.class_id} " + " ".join(f"{v:.6f}" for v in shares))
-        text.write_text("".join(f"{line}\n" for line in lines))
-        counts[split] = counts.get(split, 0) + 1
-    names = "".join(f"  {k}: {json.dumps(n)}\n" for k, n in enumerate(data.classes))
-    parts = "".join(f"{split}: images/{split}\n" for split in SPLITS if split in counts)
-    if "val" not in counts:
-        parts += "val: images/train\n"
-    (to / "data.yaml").write_text(f"path: {json.dumps(str(to.resolve()))}\n{parts}names:\n{names}")
-    return counts
+def _image_beside(file: Path) -> bool:
+    return any(file.with_suffix(suffix).is_file() for suffix in SUFFIXES)

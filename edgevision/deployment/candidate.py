@@ -19,7 +19,7 @@ from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import StoredModel, detector_from, find_model, from_metadata, read_graph
 from edgevision.errors import ModelInvalid, UsageError
-from edgevision.evaluation.labelled import measure_ap
+from edgevision.evaluation.measure import measure_ap
 from edgevision.interfaces import Detector
 from edgevision.tracking.bytetrack import doubtful_score
 

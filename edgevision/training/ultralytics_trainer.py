@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 from edgevision.datasets.annotations import Box, LabelledData, Picture, PictureLabels
-from edgevision.datasets.yolo import write_yolo
+from edgevision.datasets.yolo_writer import write_yolo
 from edgevision.deployment.embed_preprocessing import front_into
 from edgevision.detectors.onnx_session import Session
 from edgevision.detectors.registry import from_metadata

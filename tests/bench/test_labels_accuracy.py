@@ -11,9 +11,9 @@ import pytest
 from edgevision.bench.accuracy import accuracy, agreement
 from edgevision.bench.clips import BUNDLED, SCENE, TurnSource, check_distinct, describe_clip
 from edgevision.bench.image_sets import Truth, data_set, labelled_set, unlabelled_set
-from edgevision.bench.labels import read_labels
 from edgevision.capture import open_source
-from edgevision.datasets.annotations import Annotations
+from edgevision.datasets.annotations import Annotations, Box, PictureLabels
+from edgevision.datasets.data_folder import DataFolder
 from edgevision.errors import SourceBroken, UsageError
 from edgevision.evaluation.average_precision import judge, mean_ap50
 from edgevision.types import Detections
@@ -37,94 +37,47 @@ def yolo(folder, rows="0 0.5 0.5 0.2 0.4\n1 0.25 0.5 0.1 0.2\n", names="names: [
     return folder
 
 
-# Reading
+# Sets: tests/datasets has what is read; here is what a benchmark takes of it
 
 
-def test_yolo_folders_are_read(tmp_path):
-    names, pairs = read_labels(yolo(tmp_path))
-    assert names == ("person", "hard hat")
-    assert [p.name for p, _ in pairs] == ["a.png", "b.png"]
-    assert pairs[0][1].boxes.tolist() == [[80, 30, 120, 70], [40, 40, 60, 60]]
-    assert pairs[0][1].class_ids.tolist() == [0, 1]
-    assert len(pairs[1][1].boxes) == 0
+def test_a_set_is_the_labelled_images_of_a_folder(tmp_path):
+    image(yolo(tmp_path) / "images/unlabelled.png")
+    frames, truth = data_set(tmp_path)
+    assert [f.rsplit("/", 1)[1] for f in frames.files] == ["a.png", "b.png"]
+    assert truth.classes == ("person", "hard hat")
+    assert truth.boxes[0].boxes.tolist() == [[80, 30, 120, 70], [40, 40, 60, 60]]
+    assert len(truth.boxes[1]) == 0
 
 
-@pytest.mark.parametrize(
-    "names",
-    [
-        "names: ['person', \"hard hat\"]\n",
-        "names:\n  0: person\n  1: hard hat\nnc: 2\n",
-        "names:\n- person\n- hard hat\n",
-        "nc: 2\nnames: {0: person, 1: hard hat}\n",
-        "names:\n  - person  # people\n  - 'hard hat'\n",
-        "names: [person,\n  hard hat]\n",
-    ],
-)
-def test_names_as_people_write_them(tmp_path, names):
-    assert read_labels(yolo(tmp_path, names=names))[0] == ("person", "hard hat")
+def test_only_the_validation_part_is_measured_on(tmp_path):
+    for part in ("train", "val"):
+        image(tmp_path / f"images/{part}/{part}.png")
+        (tmp_path / f"labels/{part}").mkdir(parents=True)
+        (tmp_path / f"labels/{part}/{part}.txt").write_text("0 0.5 0.5 0.2 0.4\n")
+    (tmp_path / "data.yaml").write_text("train: images/train\nval: images/val\nnames: [person]\n")
+    frames, _ = data_set(tmp_path)
+    assert [f.rsplit("/", 1)[1] for f in frames.files] == ["val.png"]
 
 
-def test_names_from_classes_txt_beside_images_and_labels_in_one_folder(tmp_path):
-    image(tmp_path / "a.png")
-    (tmp_path / "a.txt").write_text("1 0.5 0.5 1 1\n")
-    (tmp_path / "classes.txt").write_text("person\nhat\n")
-    names, pairs = read_labels(tmp_path)
-    assert names == ("person", "hat")
-    assert pairs[0][1].boxes.tolist() == [[0, 0, 200, 100]]
-
-
-def test_polygons_are_taken_by_their_extent(tmp_path):
-    _, pairs = read_labels(yolo(tmp_path, rows="0 0.1 0.2 0.5 0.2 0.5 0.6 0.1 0.6\n"))
-    np.testing.assert_allclose(pairs[0][1].boxes, [[20, 20, 100, 60]], atol=1e-4)
-
-
-def test_an_image_without_a_label_file_is_not_labelled(tmp_path):
-    yolo(tmp_path)
-    image(tmp_path / "images/c.png")
-    assert len(read_labels(tmp_path)[1]) == 2
-
-
-def coco(folder, **changes):
-    image(folder / "one.png")
-    values = {
-        "images": [{"id": 7, "file_name": "one.png"}],
-        "categories": [{"id": 3, "name": "person"}, {"id": 9, "name": "dog"}],
-        "annotations": [
-            {"image_id": 7, "category_id": 9, "bbox": [10, 20, 30, 40]},
-            {"image_id": 7, "category_id": 3, "bbox": [0, 0, 5, 5], "iscrowd": 1},
-        ],
-        **changes,
-    }
-    (folder / "instances.json").write_text(json.dumps(values))
-    return folder
-
-
-def test_coco_is_read_without_crowds(tmp_path):
-    names, pairs = read_labels(coco(tmp_path))
-    assert names == ("person", "dog")
-    assert pairs[0][1].boxes.tolist() == [[10, 20, 40, 60]]
-    assert pairs[0][1].class_ids.tolist() == [1]
+def test_doubtful_labels_of_our_own_data_are_no_truth(tmp_path):
+    image(tmp_path / "images/a.png")
+    sure, doubtful = Box(0, (0, 0, 9, 9)), Box(0, (20, 20, 40, 40), 0.3, 0.0, "teacher")
+    with DataFolder(tmp_path, ("person",)) as data:
+        data.put(PictureLabels("a.png", 200, 100, "labelled", (sure, doubtful)))
+    assert data_set(tmp_path)[1].labels == 1
 
 
 @pytest.mark.parametrize(
-    ("make", "said"),
+    ("rows", "said"),
     [
-        (lambda f: f / "none", "expected a folder of labelled images, found nothing"),
-        (lambda f: f, "found 0 images and no labels"),
-        (lambda f: yolo(f, names=""), "have no names"),
-        (lambda f: yolo(f, names="names: [person]\n"), "go up to class 1, but only 1 names"),
-        (
-            lambda f: yolo(f, rows="0 0.5 0.5 0.2\n"),
-            r"a.txt, line 1: expected class, cx, cy, w, h, got '0 0.5 0.5 0.2'",
-        ),
-        (lambda f: yolo(f, rows="0 a b c d\n"), "line 1: expected class"),
-        (lambda f: coco(f, images=[{"id": 7, "file_name": "two.png"}]), "names the image two.png, which is in none"),
-        (lambda f: coco(f, annotations=[{"image_id": 8, "category_id": 3, "bbox": [0, 0, 1, 1]}]), "missing or wrong"),
+        ("0 0.5 0.5 0.2\n", r"a.txt:1: expected class, x, y, width, height, got 4 numbers"),
+        ("0 a b c d\n", r"a.txt:1: expected numbers, got '0 a b c d'"),
+        ("2 0.5 0.5 0.1 0.1\n", r"a.txt:1: expected classes 0 to 1, got 2"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, make, said):
+def test_one_image_that_cannot_be_used_refuses_the_set(tmp_path, rows, said):
     with pytest.raises(UsageError, match=said):
-        read_labels(make(tmp_path))
+        data_set(yolo(tmp_path, rows=rows))
 
 
 def test_a_set_without_a_box_is_refused(tmp_path):

@@ -14,9 +14,8 @@ import pytest
 from edgevision.datasets.annotations import Box, PictureLabels
 from edgevision.datasets.convert import export_data, import_data
 from edgevision.datasets.data_folder import DataFolder
+from edgevision.datasets.data_yaml import read_data_yaml
 from edgevision.datasets.dataset import read_data
-from edgevision.datasets.yolo import read_yolo
-from edgevision.datasets.yolo_names import names_in_yaml
 from edgevision.errors import UsageError
 
 WIDTH, HEIGHT = 40, 20
@@ -160,8 +159,8 @@ def test_every_tools_layout_is_read(make, tmp_path):
 @pytest.mark.parametrize("layout", ["yolo", "coco"])
 def test_in_and_out_again_changes_nothing(make, layout, tmp_path):
     make(tmp_path / "theirs")
-    counts = import_data(tmp_path / "theirs", tmp_path / "ours")
-    assert counts["done"] == 3
+    summary = import_data(tmp_path / "theirs", tmp_path / "ours")
+    assert summary.statuses == {"done": 3}
     assert found(read_data(tmp_path / "ours")) == WANTED
     export_data(tmp_path / "ours", tmp_path / "out", layout)
     again = read_data(tmp_path / "out")
@@ -170,16 +169,6 @@ def test_in_and_out_again_changes_nothing(make, layout, tmp_path):
         for (name, got), (wanted_name, wanted) in zip(boxes, WANTED[stem], strict=True):
             assert name == wanted_name
             assert got == pytest.approx(wanted, abs=0.02)
-
-
-def test_yolo_rows_with_polygons_and_confidences(tmp_path):
-    file = tmp_path / "a.txt"
-    file.write_text("0 0.1 0.1 0.5 0.2 0.3 0.9\n1 0.5 0.5 0.2 0.4 0.75\n\n")
-    rows = read_yolo(file, 100, 100)
-    np.testing.assert_allclose(rows, [[0, 10, 10, 50, 90, 1], [1, 40, 30, 60, 70, 0.75]], rtol=1e-5)
-    file.write_text("0 0.1 0.1\n")
-    with pytest.raises(UsageError, match=r"a\.txt:1: expected class, x, y, width, height, found 3"):
-        read_yolo(file, 100, 100)
 
 
 def test_a_bad_picture_or_label_file_is_said_of_that_picture(tmp_path):
@@ -191,7 +180,7 @@ def test_a_bad_picture_or_label_file_is_said_of_that_picture(tmp_path):
     data = read_data(tmp_path)
     status = {p.path.stem: (p.labels.status, p.labels.error) for p in data.pictures}
     assert status["broken"][0] == "failed"
-    assert "expected classes 0 to 1, found 7" in status["odd"][1]
+    assert "expected classes 0 to 1, got 7" in status["odd"][1]
     assert status["unlabelled"][0] == "new"
     assert data.empty_labels == 1
     assert {p.path.stem for p in data.usable} == {"a", "b", "c"}
@@ -210,20 +199,11 @@ def test_a_bad_picture_or_label_file_is_said_of_that_picture(tmp_path):
 )
 def test_names_as_tools_write_them(text, names, tmp_path):
     (tmp_path / "data.yaml").write_text(text)
-    assert names_in_yaml(tmp_path / "data.yaml") == names
-
-
-@pytest.mark.parametrize("text", ["names: {0: a, 1: b}\n", "names:\n- a\n- b\n", "names: [a, 'b']\n"])
-def test_names_agree_with_a_yaml_reader(text, tmp_path):
-    yaml = pytest.importorskip("yaml")
-    (tmp_path / "data.yaml").write_text(text)
-    values = yaml.safe_load(text)["names"]
-    listed = [values[k] for k in sorted(values)] if isinstance(values, dict) else values
-    assert list(names_in_yaml(tmp_path / "data.yaml")) == listed
+    assert read_data_yaml(tmp_path / "data.yaml").names == names
 
 
 def test_what_is_no_data_is_refused_in_one_sentence(tmp_path):
-    with pytest.raises(UsageError, match="expected labelled pictures, found no"):
+    with pytest.raises(UsageError, match="expected labelled images, found 0 images and no labels"):
         read_data(tmp_path)
     (tmp_path / "labels").mkdir()
     with pytest.raises(UsageError, match="expected class names"):

@@ -1,0 +1,70 @@
+"""What reading a dataset came to, on a terminal: counts, then every reason with its first places."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from edgevision.cli.distill_console import say
+
+if TYPE_CHECKING:
+    from edgevision.datasets.convert import ImportSummary
+    from edgevision.datasets.reading_report import ReadingReport
+
+_EXAMPLES = 3
+_EFFECTS = {
+    "image failed": "images that cannot be used: ",
+    "label left out": "labels left out: ",
+    "label changed": "labels changed: ",
+    "note": "",
+}
+_QUIET = ("no labels", "nothing")
+"""Counted in the table already."""
+
+
+def summary_table(summary: ImportSummary) -> None:
+    """Counts of images and labels, and every remark's reason."""
+    rows = Table(box=None, pad_edge=False, show_header=False)
+    rows.add_column()
+    rows.add_column(justify="right")
+    rows.add_row("layout", summary.layout)
+    rows.add_row("images", str(summary.images))
+    counts = [
+        ("with labels", summary.usable - summary.nothing),
+        ("that show none of the classes", summary.nothing),
+        ("without labels", summary.statuses["new"]),
+        ("that cannot be used", summary.statuses["failed"]),
+    ]
+    for name, count in counts:
+        if count:
+            rows.add_row(f"  {name}", str(count), style="red" if name == "that cannot be used" else None)
+    rows.add_row("labels", str(sum(summary.labels.values())))
+    for name in summary.classes:
+        rows.add_row(f"  {escape(name)}", str(summary.labels[name]))
+    if summary.ignored:
+        rows.add_row("regions to ignore", str(summary.ignored))
+    Console(stderr=True).print(rows, highlight=False)
+    remarks(summary.report)
+
+
+def remarks(report: ReadingReport) -> None:
+    """By reason: how often, and the first places with file and line."""
+    from edgevision.datasets.reading_report import REASONS
+
+    for effect, heading in _EFFECTS.items():
+        for reason, count in report.by_effect(effect):  # type: ignore[arg-type]
+            if reason in _QUIET:
+                continue
+            say(
+                f"{heading}: {count} {REASONS[reason].words}"
+                if effect != "note"
+                else f"{count} {REASONS[reason].words}"
+            )
+            kept = report.of(reason)
+            for remark in kept[:_EXAMPLES]:
+                say(f"  {remark}")
+            if count > len(kept[:_EXAMPLES]):
+                say(f"  and {count - len(kept[:_EXAMPLES])} more")
