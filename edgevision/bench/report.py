@@ -1,4 +1,4 @@
-"""One page that settles the question: HTML that needs nothing else, and Markdown. The same numbers as the terminal."""
+"""The report: one self-contained HTML page and Markdown, with the same numbers as the terminal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from edgevision.bench.glass_to_glass import glass_words
 from edgevision.bench.records import AccuracyFigure, BenchRun
 from edgevision.bench.summary import Figures, best_loop, figures
 from edgevision.bench.timeline_charts import glass_chart, machine_chart, sustained_chart, sustained_words
-from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences
+from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences, verdict_of
 from edgevision.errors import EdgeVisionError, UsageError
 
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -58,14 +58,16 @@ def html_report(runs: Sequence[BenchRun], decision: str = "") -> str:
     """The page."""
     entries = entries_of(runs)
     style = (Path(__file__).parent / "assets" / "report.css").read_text(encoding="utf-8")
-    sentences = "".join(f"<li>{escape(s)}</li>" for s in _sentences(runs))
+    # The verdict above them says what the first one says.
+    said = _sentences(runs)[1:] if len(runs) == 1 and verdict_of(runs[0]) else _sentences(runs)
+    sentences = "".join(f"<li>{escape(s)}</li>" for s in said)
     parts = [
         "<!doctype html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
         '<meta name="color-scheme" content="light dark">',
         f"<title>edgevision bench</title><style>{style}</style></head><body><main>",
-        f"<header><h1>Is it real time?</h1><ul class=verdict>{sentences}</ul></header>",
+        f"<header>{_verdict_html(runs)}<ul class=verdict>{sentences}</ul></header>",
         '<div class="figures">',
         *(_figure(title, picture, caption) for title, picture, caption in _charts(runs, entries)),
         "</div>",
@@ -77,6 +79,15 @@ def html_report(runs: Sequence[BenchRun], decision: str = "") -> str:
         "</section></main></body></html>",
     ]
     return "\n".join(p for p in parts if p) + "\n"
+
+
+def _verdict_html(runs: Sequence[BenchRun]) -> str:
+    """One large verdict, of the first run that has one."""
+    found = next((v for run in runs if (v := verdict_of(run))), None)
+    if found is None:
+        return "<h1>Is it real time?</h1>"
+    letter = f"{_LETTERS[0]}: " if len(runs) > 1 else ""
+    return f'<div class="answer {found.tone}"><h1>{escape(found.text)}</h1><p>{escape(letter + found.detail)}</p></div>'
 
 
 def _figures_section(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> str:
@@ -106,29 +117,27 @@ def _charts(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> list[tuple[st
         found.append(("Frames a second", speed_chart(entries), shades))
     if loops:
         frames = ", ".join(f"{e.loop.frames:,}".replace(",", "\u202f") for e in loops if e.loop)
-        text = f"From preparing a frame to its boxes, {on}. The line is what 30 fps leaves. Frames: {frames}."
-        found.append(("Time a frame takes", latency_chart(loops), text))
+        text = f"From preparing a frame to its boxes, {on}. The line is the frame interval of 30 fps. Frames: {frames}."
+        found.append(("Time per frame", latency_chart(loops), text))
         text = f"Mean milliseconds, {on}. Capture (reading and decoding) runs beside the rest and is not in the sum."
         found.append(("Where the time goes", stage_chart(loops), text))
     rated = [e for e in entries if e.loop and e.accuracy]
     if rated:
         data = ", ".join(
-            sorted(
-                {f"{data_shown(e.run, e.accuracy.data)} ({e.accuracy.frames} pictures)" for e in rated if e.accuracy}
-            )
+            sorted({f"{data_shown(e.run, e.accuracy.data)} ({e.accuracy.frames} images)" for e in rated if e.accuracy})
         )
-        text = f"AP50 on {data} against p50 of a frame {on}. Dashed: no other is both faster and better. "
+        text = f"AP50 on {data} against p50 of a frame {on}. Dashed line: no other is both faster and more accurate. "
         hidden = [e for e in entries if e.contender.random_weights]
         if hidden:
-            text += "Models with random weights are not in it: they have a speed and no accuracy."
+            text += "Models with random weights are left out: their accuracy is not measured."
         found.append(("Accuracy against time", accuracy_chart(rated), text))
     heavy = [(e, e.contender.peak_rss_mib) for e in entries if e.contender.peak_rss_mib]
     if heavy:
-        text = "Peak resident memory of a process with Python, this model and the sources in it, and nothing else."
+        text = "Peak resident memory of a process with Python, this model and the sources."
         found.append(("Memory", bars_chart("Peak memory", [(e, float(v or 0)) for e, v in heavy], "MiB"), text))
     cold = [(e, min(e.contender.cold_start_ns) / 1e9) for e in entries if e.contender.cold_start_ns]
     if cold:
-        text = "From starting a process to its first result; the quickest of the starts, so with a warm disk cache."
+        text = "From starting a process to its first result; the fastest start, with a warm disk cache."
         found.append(("Start to first result", bars_chart("Start to first result", cold, "s"), text))
     for k, run in enumerate(runs):
         letter = f"{_LETTERS[k % 26]}: " if len(runs) > 1 else ""
@@ -139,11 +148,11 @@ def _charts(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> list[tuple[st
         for g in run.glass:
             if g.latencies_ms:
                 name = letter + run.contender(g.contender).shown
-                text = f"{name}. {glass_words(g)}. The screen's own delay and the camera's exposure are in it."
+                text = f"{name}. {glass_words(g)}. This includes the screen's delay and the camera's exposure."
                 found.append(("Screen to result", glass_chart(g, name), text))
         chart = machine_chart(run) if not run.sustained else None
         if chart:
-            found.append(("The machine meanwhile", chart, f"{letter}sampled each second during the run."))
+            found.append(("The machine during the run", chart, f"{letter}sampled once a second during the run."))
     return found
 
 
@@ -192,7 +201,7 @@ def _table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-_ACCURACY = ("contender", "data", "AP50 [95 %]", "AP50-95", "pictures", "labels", "classes")
+_ACCURACY = ("contender", "data", "AP50 [95 %]", "AP50-95", "images", "labels", "classes")
 
 
 def _accuracy_rows(runs: Sequence[BenchRun]) -> list[list[str]]:
@@ -233,7 +242,7 @@ def _remarks_section(runs: Sequence[BenchRun]) -> list[str]:
     if not said:
         return []
     items = "".join(f"<li>{escape(text)}</li>" for text in said)
-    return [f"<section><h2>Before you trust a figure</h2><ul>{items}</ul></section>"]
+    return [f"<section><h2>Warnings</h2><ul>{items}</ul></section>"]
 
 
 def _conditions(number: int, run: BenchRun, count: int) -> str:
@@ -255,13 +264,13 @@ def _materials(run: BenchRun) -> list[str]:
             f"first results after {', '.join(digits(t / 1e9) for t in c.cold_start_ns)} s" if c.cold_start_ns else "",
             f"peak RSS {digits(c.peak_rss_mib)} MiB" if c.peak_rss_mib else "",
             f"asked for {c.mode}" if c.mode else "",
-            f"alone: {c.alone or 'detect() on a picture that is ready'}",
+            f"alone: {c.alone or 'detect() on a decoded image'}",
         ]
         lines.append(f"{c.shown}: {', '.join(f for f in facts if f)}")
     for clip in run.clips:
         rate = f" at {clip.fps:g} fps" if clip.fps else ""
         sha = f", SHA-256 {clip.sha256[:16]}" if clip.sha256 else ""
-        kind = "live" if clip.live else "as fast as it is read"
+        kind = "live" if clip.live else "at full speed"
         lines.append(f"{clip.name}: {clip.width_px}×{clip.height_px}{rate}, {kind}{sha}")
     if run.idle_w is not None:
         lines.append(f"idle before the run: {digits(run.idle_w)} W")
@@ -271,7 +280,9 @@ def _materials(run: BenchRun) -> list[str]:
 def markdown_report(runs: Sequence[BenchRun], decision: str = "") -> str:
     """The page without its figures, for a repository or a ticket."""
     entries = entries_of(runs)
-    lines = ["# Is it real time?", "", *(f"- {s}" for s in _sentences(runs)), ""]
+    first = next((v for run in runs if (v := verdict_of(run))), None)
+    title = first.text if first else "Is it real time?"
+    lines = [f"# {title}", "", *(f"- {s}" for s in _sentences(runs)), ""]
     rows = _rows(entries)
     if rows:
         lines += [*_markdown_table(*_without_empty(_HEADINGS, rows)), ""]
@@ -282,7 +293,7 @@ def markdown_report(runs: Sequence[BenchRun], decision: str = "") -> str:
     lines += [decision, ""] if decision else []
     said = _remarks(runs)
     if said:
-        lines += ["## Before you trust a figure", "", *(f"- {text}" for text in said), ""]
+        lines += ["## Warnings", "", *(f"- {text}" for text in said), ""]
     for k, run in enumerate(runs):
         lines += ["## Conditions" + (f" of run {_LETTERS[k % 26]}" if len(runs) > 1 else ""), ""]
         lines += [*(f"- {line}" for line in [*conditions(run), *_materials(run)]), ""]

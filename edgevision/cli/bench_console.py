@@ -1,4 +1,4 @@
-"""What ``edgevision bench`` shows at the terminal: progress, tables, verdicts. The same numbers as in the report."""
+"""The terminal output of ``edgevision bench``: progress, tables, verdicts; the same numbers as in the report."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
-from edgevision.bench.formatting import fps_text, ms_text, ratio_text
+from edgevision.bench.formatting import digits, fps_text, ms_text, ratio_text
 from edgevision.bench.records import BenchRun
 from edgevision.bench.summary import Figures, figures
-from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences
+from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences, verdict_of
 from edgevision.cli.console import announce
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edgevision.bench.tuning import Tuning
 
 _COLOURS = {"above": "green", "keeps": "green", "faster": "green", "below": "red", "drops": "red", "slower": "red"}
+_TONES = {"good": "green", "bad": "red", "unsure": "yellow"}
 _REFRESH_PER_S = 2
 """Drawing the bar takes time from what is measured."""
 
@@ -60,8 +61,11 @@ def _in_lines() -> Callable[[str, float, float], None]:
 
 
 def show_run(run: BenchRun) -> None:
-    """Everything a run says, on stdout."""
+    """Print a run on stdout."""
     console = Console(highlight=False)
+    verdict = verdict_of(run)
+    if verdict is not None:
+        console.print(f"[bold {_TONES[verdict.tone]}]{escape(verdict.text)}[/]", soft_wrap=True)
     for line in sentences(run):
         console.print(f"[bold]{escape(line)}[/]", soft_wrap=True)
     found = figures(run)
@@ -71,7 +75,8 @@ def show_run(run: BenchRun) -> None:
     if any(c.cold_start_ns or c.peak_rss_mib for c in run.contenders):
         console.print(_start_table(run))
     if run.accuracy:
-        console.print(_accuracy_table(run))
+        for part in _accuracy_tables(run):
+            console.print(part)
     for words in agreements(run):
         console.print(escape(words), soft_wrap=True)
     for remark in remarks(run):
@@ -81,7 +86,7 @@ def show_run(run: BenchRun) -> None:
 
 
 def _speed_tables(found: list[Figures]) -> Iterator[RenderableType]:
-    """One for each contender, its columns under those of the first: no line needs more than 80 columns."""
+    """One table for each contender, aligned with the first: no line is wider than 80 columns."""
     joules = any(f.joule_per_frame is not None for f in found)
     for k, name in enumerate(dict.fromkeys(f.contender for f in found)):
         table = Table(box=None, header_style="dim", pad_edge=False, show_header=k == 0, padding=(0, 1))
@@ -124,46 +129,57 @@ def _start_table(run: BenchRun) -> Table:
     return table
 
 
-def _accuracy_table(run: BenchRun) -> Table:
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("contender", "data", "AP50 [95 %]", "AP50-95", "pictures", "labels"):
-        table.add_column(name, justify="left" if name in ("contender", "data") else "right", overflow="fold")
-    for f in run.accuracy:
-        interval = f" [{f.low:.3f}–{f.high:.3f}]" if f.low is not None and f.high is not None else ""
-        shown = run.contender(f.contender).shown
-        values = (f"{f.ap50:.3f}{interval}", f"{f.ap50_95:.3f}", str(f.frames), str(f.labels))
-        table.add_row(*map(escape, (shown, data_shown(run, f.data), *values)))
-    return table
+def _accuracy_tables(run: BenchRun) -> Iterator[RenderableType]:
+    """One for each dataset, which its first line names: a contender's name needs the width."""
+    for data in dict.fromkeys(f.data for f in run.accuracy):
+        own = [f for f in run.accuracy if f.data == data]
+        counts = f"{own[0].frames} images, {own[0].labels} labels"
+        yield Text(f"accuracy on {data_shown(run, data)}: {counts}", style="bold")
+        table = Table(box=None, header_style="dim", pad_edge=False, show_header=True)
+        table.add_column("")
+        table.add_column("AP50 [95 %]", justify="right", no_wrap=True)
+        table.add_column("AP50-95", justify="right", no_wrap=True)
+        for f in own:
+            interval = f" [{f.low:.3f}–{f.high:.3f}]" if f.low is not None and f.high is not None else ""
+            name = run.contender(f.contender).shown
+            table.add_row(escape(name), escape(f"{f.ap50:.3f}{interval}"), f"{f.ap50_95:.3f}")
+        yield table
 
 
 def show_comparison(comparison: Comparison) -> None:
     """Ratios of B to A."""
     console = Console(highlight=False)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("contender", "measured", "A fps", "B fps", "B ÷ A [95 %]", "B is"):
-        table.add_column(name, overflow="fold")
-    for row in comparison.rows:
-        way = "inference alone" if row.kind == "alone" else f"whole loop, {row.clip}"
-        colour = _COLOURS.get(row.verdict, "yellow")
-        cells = (row.contender, way, fps_text(row.fps_a), fps_text(row.fps_b), ratio_text(row.ratio))
-        table.add_row(*map(escape, cells), f"[{colour}]{row.verdict}[/]")
-    console.print(table)
+    for name in dict.fromkeys(row.contender for row in comparison.rows):
+        console.print(Text(name, style="bold"))
+        table = Table(box=None, header_style="dim", pad_edge=False)
+        table.add_column("", min_width=22)
+        for heading, width in (("A fps", 6), ("B fps", 6), ("B ÷ A [95 %]", 18)):
+            table.add_column(heading, justify="right", no_wrap=True, min_width=width)
+        table.add_column("B is", no_wrap=True)
+        for row in comparison.rows:
+            if row.contender == name:
+                way = "inference alone" if row.kind == "alone" else f"loop, {row.clip}"
+                cells = (way, digits(row.fps_a.value), digits(row.fps_b.value), ratio_text(row.ratio))
+                table.add_row(*map(escape, cells), f"[{_COLOURS.get(row.verdict, 'yellow')}]{row.verdict}[/]")
+        console.print(table)
     for difference in comparison.differences:
         mark = f"allowed, {difference.condition}" if difference.condition else "differs"
         console.print(f"[yellow]![/] {mark}: {escape(difference.text)}")
 
 
 def show_tuning(tuning: Tuning) -> None:
-    """Every setting that was tried, the best first, and the command line for it."""
+    """Print every setting that was tried, the best first, and the command line for it."""
     console = Console(highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
-    for name in ("setting", "AP50", "p95 ms [95 %]", "fps [95 %]", f"{tuning.budget_ms:g} ms"):
-        table.add_column(name, overflow="fold")
+    table.add_column(f"{tuning.budget_ms:g} ms", no_wrap=True)
+    for heading in ("AP50", "p95 ms [95 %]", "fps"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("setting")
     for t in tuning.tried:
         accuracy = "–" if t.ap50 is None else f"{t.ap50:.3f}"
         colour = {"holds": "green", "misses": "red"}.get(t.verdict, "yellow")
-        cells = (t.contender, accuracy, ms_text(t.p95_ms), fps_text(t.fps))
-        table.add_row(*map(escape, cells), f"[{colour}]{t.verdict}[/]")
+        figures_ = (accuracy, ms_text(t.p95_ms), digits(t.fps.value))
+        table.add_row(f"[{colour}]{t.verdict}[/]", *map(escape, figures_), escape(t.contender))
     console.print(table)
     for note in tuning.notes:
         console.print(f"[yellow]![/] {escape(note)}")

@@ -207,7 +207,7 @@ def test_what_spoils_a_figure_is_said():
     said = remarks(run.model_copy(update={"series": (slowing,), "interrupted": True, "notes": ("A note.",)}))
     assert said[0] == "A note."
     assert any("interrupted" in s for s in said)
-    assert any("had not settled" in s for s in said)
+    assert any("not settled when" in s for s in said)
     assert any("slower in the second half" in s for s in said)
     assert any("under-voltage" in s for s in said)
 
@@ -215,7 +215,7 @@ def test_what_spoils_a_figure_is_said():
 def test_other_programs_are_said():
     run = run_of({"small": 5.0})
     assert remarks(run.model_copy(update={"busy_elsewhere": 0.04})) == remarks(run) == []
-    assert remarks(run.model_copy(update={"busy_elsewhere": 0.5}))[0].startswith("Other programs took 50% of the proc")
+    assert remarks(run.model_copy(update={"busy_elsewhere": 0.5}))[0].startswith("Other programs used 50% of the proc")
 
 
 # Two runs
