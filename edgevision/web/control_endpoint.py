@@ -21,6 +21,8 @@ _log = logging.getLogger(__name__)
 _AFTER_S = 0.7
 """The server's libraries take a third of a second of one core to import: not while the loop gets under way, and never
 for a file that is done before."""
+_LOOK_EVERY_S = 5.0
+"""How often the app looks whether its file is there still."""
 
 
 class ControlEndpoint(ContextManaged):
@@ -36,6 +38,7 @@ class ControlEndpoint(ContextManaged):
         self._lock = threading.Lock()
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
+        self._keeper: threading.Thread | None = None
         if page is not None:
             self._open(page)
         else:
@@ -49,8 +52,9 @@ class ControlEndpoint(ContextManaged):
 
     def close(self) -> None:
         self._closing.set()
-        if self._thread is not None:
-            self._thread.join(5)
+        for thread in (self._thread, self._keeper):
+            if thread is not None:
+                thread.join(5)
         with self._lock:
             if self._file is not None:
                 self._file.remove()
@@ -86,3 +90,12 @@ class ControlEndpoint(ContextManaged):
             return
         with self._lock:
             self._file = file
+        self._keeper = threading.Thread(target=self._keep, name="control-file", daemon=True)
+        self._keeper.start()
+
+    def _keep(self) -> None:
+        """Restore the file whenever it vanishes."""
+        while not self._closing.wait(_LOOK_EVERY_S):
+            with self._lock:
+                if self._file is not None and self._file.restore():
+                    _log.info("the file by which `edgevision swap` finds this app had vanished; it is back")

@@ -10,13 +10,15 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 from edgevision.errors import EdgeVisionError
 
 _SAME_START_S = 2.0
 """A process id is given out again; the time its process began tells whose it is."""
+_STARTTIME_FIELD = 22
+"""Of /proc/PID/stat (proc(5)): ticks since boot, which no setting of the clock changes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,10 @@ class RunningApp:
     source: str
     model: str
     """The one that serves."""
+    start_ticks: int | None = None
+    """Since boot, when the process began; None where the system does not say."""
+    boot_id: str | None = None
+    """Of the boot that ``start_ticks`` counts from."""
 
 
 def runtime_folders() -> list[Path]:
@@ -67,6 +73,36 @@ class RuntimeFile:
     def __init__(self, url: str, token: str, source: str, model: str) -> None:
         import psutil
 
+        pid = os.getpid()
+        started = psutil.Process().create_time()
+        self.app = RunningApp(url, token, pid, started, source, model, start_ticks(pid), boot_id())
+        self._path = self._place()
+        self._write()
+
+    def serves(self, model: str) -> None:
+        """Another model serves now."""
+        self.app = replace(self.app, model=model)
+        with contextlib.suppress(OSError):
+            self._write()
+
+    def restore(self) -> bool:
+        """Write the file again where it is gone; True where it was.
+
+        A logout removes the user's runtime folder, and a timer what is old in /tmp. An app without a screen has no
+        other place that its token can be read from.
+        """
+        if _read(self._path) == self.app:
+            return False
+        with contextlib.suppress(OSError, EdgeVisionError):
+            self._path = self._place()
+            self._write()
+        return True
+
+    def remove(self) -> None:
+        with contextlib.suppress(OSError):
+            self._path.unlink()
+
+    def _place(self) -> Path:
         folder = next((f for f in runtime_folders() if _usable(f, make=True)), None)
         if folder is None:
             places = " nor ".join(map(str, runtime_folders()))
@@ -74,29 +110,16 @@ class RuntimeFile:
                 f"neither {places} is a folder that only you can look into, so `edgevision swap` cannot find this app "
                 "by itself: name it with --to"
             )
-        started = psutil.Process().create_time()
-        self.app = RunningApp(url, token, os.getpid(), started, source, model)
-        self._path = folder / f"app-{os.getpid()}.json"
-        self._write(model)
+        return folder / f"app-{self.app.pid}.json"
 
-    def serves(self, model: str) -> None:
-        """Another model serves now."""
-        with contextlib.suppress(OSError):
-            self._write(model)
-
-    def remove(self) -> None:
-        with contextlib.suppress(OSError):
-            self._path.unlink()
-
-    def _write(self, model: str) -> None:
-        values = asdict(self.app) | {"model": model}
+    def _write(self) -> None:
         scratch = self._path.with_suffix(".new")
         with contextlib.suppress(FileNotFoundError):
             scratch.unlink()
         # The mode is set as the file is made: there is no moment at which others could open it.
         fd = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8") as file:
-            json.dump(values, file)
+            json.dump(asdict(self.app), file)
         scratch.replace(self._path)
 
 
@@ -120,21 +143,46 @@ def _apps_in(folder: Path) -> Iterator[RunningApp]:
 def _read(path: Path) -> RunningApp | None:
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
-        app = RunningApp(**{f.name: values[f.name] for f in fields(RunningApp)})
+        # Those with a default are not in files of earlier versions.
+        known = {f.name for f in fields(RunningApp) if f.default is MISSING or f.name in values}
+        app = RunningApp(**{name: values[name] for name in known})
         return app if isinstance(app.pid, int) and isinstance(app.url, str) and isinstance(app.token, str) else None
     except (OSError, ValueError, TypeError, KeyError):
         return None
 
 
 def _runs(app: RunningApp) -> bool:
+    """Whether the process that wrote a file runs still. Where that cannot be said, it does: its file is all it has."""
     import psutil
 
+    if app.boot_id is not None and app.start_ticks is not None and (booted := boot_id()) is not None:
+        return app.boot_id == booted and start_ticks(app.pid) == app.start_ticks
     try:
-        return abs(psutil.Process(app.pid).create_time() - app.started_unix_s) < _SAME_START_S
+        began = psutil.Process(app.pid).create_time()
     except psutil.NoSuchProcess:
         return False
     except psutil.Error:
         return True
+    # Linux counts from boot, and derives the time of day from a clock that may have been set since.
+    return sys.platform == "linux" or abs(began - app.started_unix_s) < _SAME_START_S
+
+
+def start_ticks(pid: int) -> int | None:
+    """Clock ticks from boot until a process began; None where there is none, and on systems other than Linux."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+        # The second field is the program's name, in brackets, and may hold spaces and brackets.
+        return int(text.rpartition(")")[2].split()[_STARTTIME_FIELD - 3])
+    except (OSError, ValueError, IndexError):
+        return None
+
+
+def boot_id() -> str | None:
+    """A random name of this boot (Linux); None elsewhere."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip() or None
+    except (OSError, ValueError):
+        return None
 
 
 def _old(path: Path) -> bool:

@@ -15,10 +15,14 @@ import time
 
 import pytest
 
+from edgevision.capture import open_source
 from edgevision.errors import EdgeVisionError
+from edgevision.web import control_endpoint
 from edgevision.web.control_client import App
 from edgevision.web.discovery import RuntimeFile, running_apps, runtime_folders
 from tests.support.models import blob_model
+from tests.support.page import running_page
+from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and modes of POSIX")
 
@@ -284,14 +288,53 @@ class TestRuntimeFolder:
         with pytest.raises(EdgeVisionError, match="name it with --to"):
             RuntimeFile("http://127.0.0.1:1", "a-secret", "scene://", "blobs@1")
 
-    def test_another_process_with_the_same_number_is_not_taken_for_the_app(self, runtime):
+    @pytest.mark.skipif(sys.platform != "linux", reason="counts ticks since boot on Linux only")
+    @pytest.mark.parametrize("change", [{"start_ticks": 1}, {"boot_id": "another"}])
+    def test_another_process_with_the_same_number_is_not_the_app(self, runtime, change):
         app = RuntimeFile("http://127.0.0.1:1", "a-secret", "scene://", "blobs@1")
         path = runtime / f"app-{os.getpid()}.json"
-        values = json.loads(path.read_text())
-        path.write_text(json.dumps(values | {"started_unix_s": values["started_unix_s"] - 60}))
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
         assert running_apps() == []
         assert not path.exists()
         app.remove()
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="counts ticks since boot on Linux only")
+    @pytest.mark.parametrize("earlier", [False, True], ids=["this version", "a file of an earlier version"])
+    def test_a_clock_set_after_the_start_changes_nothing(self, runtime, earlier):
+        """A Pi has no clock of its own: NTP sets it by years, minutes after the boot."""
+        app = RuntimeFile("http://127.0.0.1:1", "a-secret", "scene://", "blobs@1")
+        path = runtime / f"app-{os.getpid()}.json"
+        values = json.loads(path.read_text())
+        values["started_unix_s"] -= 3 * 365 * 86400
+        if earlier:
+            del values["start_ticks"], values["boot_id"]
+        path.write_text(json.dumps(values))
+        assert [a.pid for a in running_apps()] == [os.getpid()]
+        assert path.exists()
+        app.remove()
+
+    def test_a_file_that_vanished_is_written_again(self, runtime):
+        app = RuntimeFile("http://127.0.0.1:1", "a-secret", "scene://", "blobs@1")
+        app.serves("other@2")
+        path = runtime / f"app-{os.getpid()}.json"
+        assert not app.restore()
+        path.unlink()
+        runtime.rmdir()
+        assert app.restore()
+        assert [(a.token, a.model) for a in running_apps()] == [("a-secret", "other@2")]
+        app.remove()
+        assert running_apps() == []
+
+    def test_the_app_looks_after_its_file(self, runtime, monkeypatch):
+        monkeypatch.setattr(control_endpoint, "_LOOK_EVERY_S", 0.02)
+        path = runtime / f"app-{os.getpid()}.json"
+        with open_source("scene://?size=64x48") as source, running_page(source) as running:
+            with control_endpoint.ControlEndpoint(running.app, running.page):
+                token = json.loads(path.read_text())["token"]
+                path.unlink()
+                wait_for(path.exists)
+                assert json.loads(path.read_text())["token"] == token == running.page.token
+            assert not path.exists()
 
     @pytest.mark.parametrize("text", ["", "{", "[]", '{"pid": 1}', '{"pid": "x", "url": 3}'])
     def test_what_cannot_be_read_is_no_app(self, runtime, text):
