@@ -1,32 +1,27 @@
 """A contender in a process of its own: nobody else's memory, threads or caches are in its figures.
 
-The parent writes one JSON line and reads one back. While another contender is measured, this process waits in a read
-and costs nothing.
+While another contender is measured, this process waits in a read and costs nothing.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import asdict
 from typing import IO, Any, NoReturn
 
 import numpy as np
 
-from edgevision import errors
 from edgevision.bench.contender import Contender, ContenderSpec
 from edgevision.bench.image_sets import FrameSet
 from edgevision.bench.predict import at_cadence
 from edgevision.bench.records import Block, ContenderRecord
-from edgevision.errors import EdgeVisionError, ModelFailed
+from edgevision.child_process import BadReply, ChildEnded, ChildProcess, answer_requests
+from edgevision.errors import ModelFailed
 from edgevision.types import Detections
-
-_CLOSE_S = 3.0
 
 
 class Worker:
@@ -40,19 +35,12 @@ class Worker:
         Raises what loading raises there, as if it were here; `ModelFailed` where the process dies.
         """
         self.name = wanted.model
-        environment = {**os.environ, "OPENCV_LOG_LEVEL": os.environ.get("OPENCV_LOG_LEVEL", "ERROR")}
-        # In a session of its own, so that Ctrl-C comes to us alone and what was measured is kept.
-        apart: dict[str, Any] = {"creationflags": 0x200} if sys.platform == "win32" else {"start_new_session": True}
         began = clock()
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "edgevision.bench.worker_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            encoding="utf-8",
-            env=environment,
-            **apart,
+        # In a session of its own: Ctrl-C comes to us alone, and what was measured is kept.
+        self._child = ChildProcess(
+            "edgevision.bench.worker_process",
+            environment={"OPENCV_LOG_LEVEL": os.environ.get("OPENCV_LOG_LEVEL", "ERROR")},
+            own_session=True,
         )
         try:
             self.contender = ContenderRecord.model_validate_json(
@@ -91,44 +79,22 @@ class Worker:
 
     def close(self) -> None:
         """End the process, at once."""
-        self._process.kill()
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with suppress(OSError):
-                    pipe.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_CLOSE_S)
+        self._child.close()
 
     def _block(self, what: str, address: str, seconds: float, frames: int | None, number: int, **more: Any) -> Block:
         values = self._ask(what, address=address, seconds=seconds, frames=frames, number=number, **more)
         return Block.model_validate(values)
 
     def _ask(self, what: str, **details: Any) -> Any:
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         try:
-            self._process.stdin.write(json.dumps({"do": what, **details}) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except OSError as exc:
-            raise ModelFailed(self._died()) from exc
-        if not line:
-            raise ModelFailed(self._died())
-        answer = json.loads(line)
-        if "error" in answer:
-            kind = getattr(errors, answer["error"], ModelFailed)
-            # `MissingExtra` makes its sentence itself from other parts.
-            raised = EdgeVisionError.__new__(kind if issubclass(kind, EdgeVisionError) else ModelFailed)
-            EdgeVisionError.__init__(raised, answer["message"])
-            raise raised
-        return answer["value"]
-
-    def _died(self) -> str:
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_CLOSE_S)
-        code = self._process.returncode
-        memory = "; the machine may be short of memory" if code in (-9, 137) else ""
-        return f"{self.name}: its process ended with exit code {code} while it was measured{memory}"
+            return self._child.ask({"do": what, **details})
+        except ChildEnded as exc:
+            memory = "; the machine may be short of memory" if exc.code in (-9, 137) else ""
+            raise ModelFailed(
+                f"{self.name}: its process ended with exit code {exc.code} while it was measured{memory}"
+            ) from None
+        except BadReply as exc:
+            raise ModelFailed(f"{self.name}: its process gave no readable answer while it was measured") from exc
 
 
 class Sparing:
@@ -159,57 +125,38 @@ class Sparing:
         """Nothing: the process is its worker's to end."""
 
 
-def _serve(requests: IO[str], answers: IO[str]) -> None:
-    """The child's side: answer until nobody asks any more."""
-    subject: Contender | None = None
-    for line in requests:
-        request = json.loads(line)
-        what = request.pop("do")
-        try:
-            if what == "load":
-                subject = Contender(ContenderSpec(**request["wanted"]), shared=request["shared"])
-                subject.first_result(request["address"])
-                value: Any = subject.describe().model_dump(mode="json")
-            elif subject is None:
-                raise ModelFailed("expected to load a contender first")
-            else:
-                value = _do(subject, what, request)
-            answer = {"value": value}
-        except EdgeVisionError as exc:
-            answer = {"error": type(exc).__name__, "message": str(exc)}
-        except MemoryError:
-            answer = {"error": "ModelFailed", "message": "the machine has too little memory for it"}
-        except Exception as exc:
-            answer = {"error": "ModelFailed", "message": f"{type(exc).__name__}: {str(exc)[:300]}"}
-        answers.write(json.dumps(answer) + "\n")
-        answers.flush()
-
-
-def _do(subject: Contender, what: str, request: dict[str, Any]) -> Any:
+def _do(contender: Contender, what: str, request: dict[str, Any]) -> Any:
     if what == "alone":
-        return subject.run_alone(**request).model_dump(mode="json")
+        return contender.run_alone(**request).model_dump(mode="json")
     if what == "loop":
-        return subject.run_loop(**request).model_dump(mode="json")
+        return contender.run_loop(**request).model_dump(mode="json")
     if what == "memory":
-        return subject.peak_rss_mib()
+        return contender.peak_rss_mib()
     values = request["frame_set"]
     frame_set = FrameSet(**{**values, "files": tuple(values["files"])})
-    found = subject.find(frame_set, request["seconds"], request["min_score"], request["detect_every"])
+    found = contender.find(frame_set, request["seconds"], request["min_score"], request["detect_every"])
     return [(d.boxes.tolist(), d.scores.tolist(), d.class_ids.tolist()) for d in found]
 
 
-def _main() -> NoReturn:
+def main(replies: IO[bytes]) -> NoReturn:
+    """The child's side: load a contender, then measure it as asked."""
     from edgevision.pipeline.memory import keep_freed_memory
 
-    # What libraries print must not land among the answers.
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
     # As `edgevision run` does it.
     keep_freed_memory()
     sys.setswitchinterval(0.0005)
-    _serve(sys.stdin, answers)
+    contender: Contender | None = None
+
+    def answer(request: dict[str, Any]) -> Any:
+        nonlocal contender
+        what = request.pop("do")
+        if what == "load":
+            contender = Contender(ContenderSpec(**request["wanted"]), shared=request["shared"])
+            contender.first_result(request["address"])
+            return contender.describe().model_dump(mode="json")
+        if contender is None:
+            raise ModelFailed("expected to load a contender first")
+        return _do(contender, what, request)
+
+    answer_requests(replies, answer)
     os._exit(0)  # a library's threads may not let us go
-
-
-if __name__ == "__main__":
-    _main()

@@ -1,38 +1,27 @@
 """Loading and first running a model that nobody vouches for, in a child process with bounds on memory and time.
 
 A graph can hang for ever, ask for any amount of memory, or bring onnxruntime down. None of that may happen to the
-process that shows a camera. The two talk in lines of JSON: what comes from the child is data, never objects.
+process that shows a camera.
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
-import os
-import queue
-import subprocess
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self, cast
 
 import psutil
 
+from edgevision.child_process import BadReply, ChildEnded, ChildProcess, NoReply
 from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_session import TensorInfo
-from edgevision.errors import ModelInvalid
+from edgevision.errors import EdgeVisionError, ModelInvalid
+from edgevision.interfaces import ContextManaged
 
 _MOST_ANSWER_BYTES = 4 << 20
-_LOOK_S = 0.05
-_START = """import json, os, sys
-sys.path[:] = json.loads(sys.argv[1])
-if hasattr(os, "nice"): os.nice(int(sys.argv[2]))
-from edgevision.deployment.probe_child import answer
-answer()"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +63,7 @@ class Trial:
     """Nothing at all came out: possible for a head that holds back what it is not sure of."""
 
 
-class Probe:
+class Probe(ContextManaged):
     """One model in a child process. Use as a context manager; the child is gone after it.
 
     Every method raises `ModelInvalid`, with a sentence, for what makes the model unfit.
@@ -88,38 +77,29 @@ class Probe:
         self._path = path
         self._left_s = limits.load_and_first_run_s
         self._load_s = 0.0
-        self._answers: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._child: ChildProcess | None = None
 
     def __enter__(self) -> Self:
         # Numeric libraries reserve memory for every core: one thread keeps the bound meaningful.
-        quiet = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _START, json.dumps(sys.path), str(self._limits.niceness)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            env=os.environ | quiet,
+        self._child = ChildProcess(
+            "edgevision.deployment.probe_child",
+            environment={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"},
+            niceness=self._limits.niceness,
+            most_reply_bytes=_MOST_ANSWER_BYTES,
         )
-        threading.Thread(target=self._listen, args=(self._process,), name="probe", daemon=True).start()
         try:
             within = f"{self._limits.start_s:g} s of starting the process that tries models"
-            self._wait(self._process, self._limits.start_s, within, "the machine is overloaded")
+            with self._translated(within, "the machine is overloaded"):
+                self._child.wait_ready(self._limits.start_s, self._check_memory)
         except BaseException:
-            self.__exit__(None, None, None)
+            self.close()
             raise
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, tb: TracebackType | None) -> None:
-        process = self._process
-        if process is None:
-            return
-        process.kill()
-        process.wait()
-        for pipe in (process.stdin, process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):
-                    pipe.close()
+    def close(self) -> None:
+        """End the child. Idempotent."""
+        if self._child is not None:
+            self._child.close()
 
     def load(self) -> Described:
         """Check the file's bytes, then load it; again, where the file has been rewritten since."""
@@ -155,34 +135,34 @@ class Probe:
                 bool(got["silent"]),
             )
 
-    def _listen(self, process: subprocess.Popen[bytes]) -> None:
-        assert process.stdout is not None
-        try:
-            while line := process.stdout.readline(_MOST_ANSWER_BYTES):
-                self._answers.put(line)
-        except (OSError, ValueError):  # closed under us: the probe is over
-            pass
-        self._answers.put(b"")
-
-    def _ask(self, question: dict[str, Any]) -> dict[str, Any]:
-        process = self._process
-        if process is None or process.stdin is None:
+    def _ask(self, request: dict[str, Any]) -> dict[str, Any]:
+        if self._child is None:
             raise RuntimeError("a probe is used inside its with statement")
-        try:
-            process.stdin.write(json.dumps(question).encode() + b"\n")
-            process.stdin.flush()
-        except OSError:
-            pass  # it has died; the answer's end says so
         began = time.monotonic()
         within = f"{self._limits.load_and_first_run_s:g} s of loading and running it"
-        why = "a loop without end, or a model far too slow for a camera"
-        line = self._wait(process, self._left_s, within, why)
+        with self._translated(within, "a loop without end, or a model far too slow for a camera"):
+            got = self._child.ask(request, self._left_s, self._check_memory)
         self._left_s -= time.monotonic() - began
-        with self._reading():
-            got = json.loads(line)
-            if "error" not in got:
-                return cast(dict[str, Any], got)
-        raise ModelInvalid(str(got["error"]))
+        return cast(dict[str, Any], got)
+
+    @contextlib.contextmanager
+    def _translated(self, within: str, why: str) -> Iterator[None]:
+        """What became of the child, as a sentence about the model."""
+        try:
+            yield
+        except ModelInvalid:
+            raise
+        except NoReply:
+            raise ModelInvalid(f"{self.where}: expected an answer within {within}, got none: {why}") from None
+        except ChildEnded as exc:
+            raise ModelInvalid(
+                f"{self.where}: brought the process that tried it down ({exc}): damaged, or in need of more than "
+                f"{self._memory_mib} MiB"
+            ) from None
+        except BadReply as exc:
+            raise self._unreadable() from exc
+        except EdgeVisionError as exc:
+            raise ModelInvalid(str(exc)) from exc
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[None]:
@@ -190,38 +170,19 @@ class Probe:
         try:
             yield
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as exc:
-            raise ModelInvalid(
-                f"{self.where}: gave no readable answer when it was tried; it is not safe to use"
-            ) from exc
+            raise self._unreadable() from exc
 
-    def _wait(self, process: subprocess.Popen[bytes], within_s: float, within: str, why: str) -> bytes:
-        began = time.monotonic()
-        while True:
-            try:
-                line = self._answers.get(timeout=_LOOK_S)
-                break
-            except queue.Empty:
-                pass
-            if time.monotonic() - began > within_s:
-                raise ModelInvalid(f"{self.where}: expected an answer within {within}, got none: {why}")
-            with contextlib.suppress(psutil.Error):
-                if psutil.Process(process.pid).memory_info().rss > self._memory_mib << 20:
-                    raise self._too_large()
-        if line:
-            return line
-        code = process.wait()
-        raise ModelInvalid(
-            f"{self.where}: brought the process that tried it down ({_ending(code)}): damaged, or in need of more than "
-            f"{self._memory_mib} MiB"
-        )
+    def _unreadable(self) -> ModelInvalid:
+        return ModelInvalid(f"{self.where}: gave no readable answer when it was tried; it is not safe to use")
 
-    def _too_large(self) -> ModelInvalid:
-        return ModelInvalid(f"{self.where}: needs more than {self._memory_mib} MiB of memory to run; expected less")
+    def _check_memory(self) -> None:
+        assert self._child is not None
+        with contextlib.suppress(psutil.Error):
+            if psutil.Process(self._child.pid).memory_info().rss > self._memory_mib << 20:
+                raise ModelInvalid(
+                    f"{self.where}: needs more than {self._memory_mib} MiB of memory to run; expected less"
+                )
 
 
 def _info(value: Any) -> TensorInfo:
     return TensorInfo(str(value[0]), tuple(None if d is None else int(d) for d in value[1]), str(value[2]))
-
-
-def _ending(code: int) -> str:
-    return f"signal {-code}" if code < 0 else f"exit {code}"

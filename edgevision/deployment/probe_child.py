@@ -1,18 +1,17 @@
-"""The child's side of `edgevision.deployment.probe`: bound itself, then load, run and look, one question a line."""
+"""The child's side of `edgevision.deployment.probe`: bound itself, then load, run and look."""
 
 from __future__ import annotations
 
-import json
-import os
 import statistics
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.child_process import answer_requests
 from edgevision.detectors.manifest import manifest_from
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_protobuf import inspect
@@ -23,23 +22,23 @@ _SAMPLES = 64
 _MOST_CPU_S = 300
 
 
-def answer() -> None:
-    """Read questions from stdin until it closes, and answer each on stdout."""
-    # The answers' own way out: whatever else writes to stdout cannot garble them.
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)
+def main(replies: IO[bytes]) -> None:
+    """Answer requests until the parent is done."""
     child = _Child()
-    out.write("{}\n")  # ready: from here on the model's time counts
-    out.flush()
-    for line in sys.stdin:
+
+    def answer(request: dict[str, Any]) -> dict[str, Any]:
         try:
-            got = child.answer(json.loads(line))
-        except EdgeVisionError as exc:
-            got = {"error": str(exc)}
+            return child.answer(request)
+        except EdgeVisionError:
+            raise
         except MemoryError:
-            got = {"error": f"{child.where}: needs more memory than the {child.memory_mib} MiB it may have"}
-        out.write(json.dumps(got) + "\n")
-        out.flush()
+            raise ModelInvalid(
+                f"{child.where}: needs more memory than the {child.memory_mib} MiB it may have"
+            ) from None
+        except Exception as exc:
+            raise ModelInvalid(f"{child.where}: cannot be run: {type(exc).__name__}: {str(exc)[:300]}") from exc
+
+    answer_requests(replies, answer)
 
 
 class _Child:

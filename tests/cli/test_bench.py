@@ -12,6 +12,7 @@ from importlib.util import find_spec
 
 import cv2
 import numpy as np
+import psutil
 import pytest
 from typer.testing import CliRunner
 
@@ -215,7 +216,7 @@ def test_errors_of_a_worker_are_raised_as_if_they_were_here(own, clip):
 
 def test_a_worker_that_dies_is_told(own, clip):
     worker = Worker(ContenderSpec("blobs"), str(clip))
-    worker._process.kill()
+    psutil.Process(worker._child.pid).kill()
     with pytest.raises(ModelFailed, match=r"blobs: its process ended with exit code -9 .*short of memory"):
         worker.run_loop(str(clip), 0.1, 3, 0)
     worker.close()
@@ -228,7 +229,7 @@ def test_a_worker_answers_and_ends(own, clip):
     assert worker.run_loop(str(clip), 5.0, 4, 3).indices == (4, 5, 6, 7)
     assert worker.peak_rss_mib() > 20
     worker.close()
-    assert worker._process.poll() is not None
+    assert not psutil.pid_exists(worker._child.pid)
 
 
 def test_precision_is_read_from_the_graph(own):
