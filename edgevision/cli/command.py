@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import MISSING, fields, is_dataclass
-from typing import Any, TypeVar, get_type_hints
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, cast, get_type_hints
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from edgevision.cli.help import command_help
+
+if TYPE_CHECKING:
+    from edgevision.deployment.settings import Setting
 
 Options = TypeVar("Options")
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -20,6 +24,7 @@ OLD_SPELLINGS = {
     "--duration": "--seconds",
     "--streams": "--workers",
     "--watch": "--watch-folder",
+    "--watch-s": "--watch-seconds",
 }
 """Old option to new: a command that has the new one and not the old one still takes the old one, for one release."""
 
@@ -52,22 +57,69 @@ def takes(options: type[Options]) -> Callable[[Callable[[Options], None]], Calla
     return decorate
 
 
-class Command(TyperCommand):
-    """A command that takes an option's old spelling, which its help does not show, and names the new one."""
+def has_settings(settings: Iterable[Setting], panel: str) -> Callable[[Function], Function]:
+    """Give a function that takes ``settings: dict[str, Any]`` an option for each `Setting` that has one: the dictionary
+    holds, by the setting's name, those that are not None."""
+    shown = [setting for setting in settings if setting.option is not None]
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def command(*arguments: Any, **values: Any) -> Any:
+            given = {s.name: values.pop(s.name, None) for s in shown}
+            chosen = {name: value for name, value in given.items() if value is not None}
+            return function(*arguments, settings=chosen, **values)
+
+        signature = inspect.signature(function, eval_str=True)
+        own = [parameter for name, parameter in signature.parameters.items() if name != "settings"]
+        own = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+        added = [_option_of(setting, panel) for setting in shown]
+        command.__signature__ = signature.replace(parameters=[*own, *added])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *added)}
+        return cast(Function, command)
+
+    return decorate
+
+
+def _option_of(setting: Setting, panel: str) -> inspect.Parameter:
+    kind: Any = Path if setting.is_path else setting.kinds[0]
+    low = setting.low if setting.above is None else None
+    option = typer.Option(
+        setting.option, help=setting.help, rich_help_panel=panel, min=low, max=setting.high, resolve_path=True
+    )
+    return inspect.Parameter(
+        setting.name, inspect.Parameter.KEYWORD_ONLY, default=setting.default, annotation=Annotated[kind | None, option]
+    )
+
+
+class _OldSpellings:
+    """Takes an option's old spelling, which its help does not show, and names the new one."""
+
+    params: list[Any]
+
+    def modern(self, args: list[str], end: int) -> list[str]:
+        """The arguments with the old spellings among the first ``end`` renamed."""
         own = {name for param in self.params for name in (*param.opts, *param.secondary_opts)}
         renamed = {old: new for old, new in OLD_SPELLINGS.items() if new in own and old not in own}
-        end = args.index("--") if "--" in args else len(args)
-        words = [_renamed(word, renamed) for word in args[:end]]
-        return super().parse_args(ctx, words + args[end:])
+        end = min(end, args.index("--") if "--" in args else end)
+        return [_renamed(word, renamed) for word in args[:end]] + args[end:]
+
+
+class Command(_OldSpellings, TyperCommand):
+    """A command with our layout of help, and old spellings."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, self.modern(args, len(args)))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write(command_help(self, ctx))
 
 
-class Group(TyperGroup):
-    """A group of commands, with the same layout of help."""
+class Group(_OldSpellings, TyperGroup):
+    """A group of commands, with the same layout of help; its own options stand before a command's name."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        own = next((k for k, word in enumerate(args) if word in self.commands), len(args))
+        return super().parse_args(ctx, self.modern(args, own))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         formatter.write(command_help(self, ctx))

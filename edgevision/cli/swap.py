@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from edgevision.cli.command import has_settings
+from edgevision.deployment.gates import settings as gates_settings
+
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
@@ -17,9 +20,10 @@ if TYPE_CHECKING:
 _ASK_EVERY_S = 0.2
 _REFUSED = 4
 _COLOURS = {"passed": "green", "failed": "bold red", "failed, forced": "yellow"}
-_GATES, _RUNNING = "What the new model must show", "The running app"
+_GATES, _RUNNING = "Checks", "The running app"
 
 
+@has_settings(gates_settings(), _GATES)
 def swap(
     model: Annotated[
         str | None, typer.Argument(help="A model's name, the path of an .onnx file or folder, or foundation:NAME.")
@@ -27,23 +31,6 @@ def swap(
     to: Annotated[
         str | None,
         typer.Option(metavar="URL", help="Which app, where several run; by default the one.", rich_help_panel=_RUNNING),
-    ] = None,
-    budget_ms: Annotated[
-        float | None,
-        typer.Option(help="p90 of one detection; by default a live source's frame period.", rich_help_panel=_GATES),
-    ] = None,
-    shadow: Annotated[
-        int, typer.Option(min=0, help="Live frames on which both models are compared.", rich_help_panel=_GATES)
-    ] = 60,
-    watch_s: Annotated[
-        float,
-        typer.Option(min=0, help="Seconds for which the new model is watched, and taken back.", rich_help_panel=_GATES),
-    ] = 5.0,
-    min_ap: Annotated[
-        float | None, typer.Option(min=0, max=1, help="Least AP50 on --data.", rich_help_panel=_GATES)
-    ] = None,
-    data: Annotated[
-        Path | None, typer.Option(help="Labelled pictures in YOLO's layout, read by the app.", rich_help_panel=_GATES)
     ] = None,
     force: Annotated[
         list[str] | None,
@@ -53,6 +40,7 @@ def swap(
     revert: Annotated[bool, typer.Option("--revert", help="Back to the model before; stops a swap under way.")] = False,
     history: Annotated[bool, typer.Option("--history", help="What was swapped in this app so far.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")] = False,
+    settings: dict[str, Any] | None = None,
 ) -> None:
     """Swap the model of a running app while it runs. The old model serves until the new one has passed every check.
 
@@ -71,10 +59,8 @@ def swap(
             return
         _end(app.ask("revert"), json_)
         return
-    gates: dict[str, Any] = {"shadow_frames": shadow, "watch_s": watch_s, "dry_run": dry_run, "force": force or []}
-    gates |= {"budget_ms": budget_ms} if budget_ms is not None else {}
-    gates |= {"min_ap": min_ap} if min_ap is not None else {}
-    gates |= {"data": str(data.resolve())} if data is not None else {}
+    gates = {name: str(value) if isinstance(value, Path) else value for name, value in (settings or {}).items()}
+    gates |= {"dry_run": dry_run, "force": force or []}
     gates_from(gates)  # what cannot be meant is said without asking an app
     app = find_app(to)
     try:

@@ -1,90 +1,263 @@
-"""What a new model must show before it serves, and how one is handed over to be checked."""
+"""What a candidate must pass before it serves, and while it is watched: one class a gate, and this one tuple of them.
+
+To add a gate: a class here with a name and a `Gate.check`, its settings as fields of `Gates`, and a place in `GATES`.
+The rollout, `edgevision swap`, the control API, the report and the page read both.
+
+Nothing heavy is imported before a check runs: the command line reads the settings for its help.
+"""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
+from edgevision.deployment.settings import Setting, renamed, setting, settings_of
+from edgevision.errors import EdgeVisionError, UsageError
 
-from edgevision.errors import UsageError
-from edgevision.evaluation.agreement import Agreement
-
-GATES = ("golden", "latency", "shadow", "accuracy", "watch")
-"""Those that `force` may name. What comes before them, the file and its loading, cannot be forced."""
+if TYPE_CHECKING:
+    from edgevision.deployment.gate_context import GateContext
+    from edgevision.evaluation.agreement import Agreement
 
 
+_OLD_NAMES = {
+    "found_again": "recall_of_old",
+    "flood": "max_box_ratio",
+    "enough_boxes": "min_boxes",
+    "patience_s": "timeout_s",
+}
+
+
+@renamed(**_OLD_NAMES)
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """What a new model must show. Raises `UsageError` for what cannot be meant."""
+    """Settings of all gates. Raises `UsageError` for what cannot be meant."""
 
-    budget_ms: float | None = None
+    budget_ms: float | None = setting(
+        None,
+        "Latency budget: p90 of one inference; default: the frame interval of a live source.",
+        above=0,
+        unit="milliseconds",
+        option="--budget-ms",
+        label="Budget, ms a frame",
+    )
     """p90 of one detection beside the serving loop; by default a live source's frame period, else no limit."""
-    latency_runs: int = 20
-    shadow_frames: int = 60
+    latency_runs: int = setting(20, "Inferences that latency is measured on.", low=1, high=10_000, unit="runs")
+    shadow_frames: int = setting(
+        60, "Live frames on which both models are compared; 0: none.", low=0, high=100_000, unit="frames",
+        option="--shadow", label="Frames compared",
+    )  # fmt: skip
     """Live frames on which both models are compared; 0 leaves it out."""
-    found_again: float = 0.7
+    recall_of_old: float = setting(
+        0.7, "Minimum share of the old model's confident boxes that the new one finds too.", low=0, high=1,
+        option="--recall-of-old",
+    )  # fmt: skip
     """Least share of the old model's sure boxes that the new one must find too."""
-    flood: float = 4.0
+    max_box_ratio: float = setting(
+        4.0, "Maximum number of the new model's boxes for each of the old one's.", low=0, option="--max-box-ratio"
+    )
     """A model that finds so many times the old one's boxes is fed wrongly."""
-    enough_boxes: int = 10
+    min_boxes: int = setting(10, "Boxes of the old model under which agreement is not judged.", low=0, unit="boxes")
     """Under so many sure boxes of the old model, agreement says nothing and is not held against anyone."""
-    min_ap: float | None = None
+    min_ap: float | None = setting(None, "Minimum AP50 on --data.", low=0, high=1, option="--min-ap")
     """Least AP50 on ``data``."""
-    data: str | None = None
+    data: str | None = setting(None, "Labelled images, read by the app.", option="--data", is_path=True)
     """A folder of labelled pictures."""
-    watch_s: float = 5.0
+    watch_s: float = setting(
+        5.0, "Watch the new model for this long; roll back on failure. 0: not at all.", low=0, high=86_400, unit="s",
+        option="--watch-seconds", label="Watched afterwards, s",
+    )  # fmt: skip
     """After the exchange; 0 leaves it out."""
-    patience_s: float = 20.0
+    timeout_s: float = setting(20.0, "Longest wait for a frame to check on.", low=0, high=3600, unit="s")
     """How long to wait for frames to check on."""
     force: frozenset[str] = field(default_factory=frozenset)
+    """Names of gates that warn where they fail."""
     dry_run: bool = False
+    """Check, and exchange nothing."""
 
     def __post_init__(self) -> None:
-        unknown = set(self.force) - set(GATES)
+        names = gate_names()
+        unknown = set(self.force) - set(names)
         if unknown:
-            raise UsageError(f"force: expected one of {', '.join(GATES)}, got {', '.join(sorted(unknown))}")
+            raise UsageError(f"force: expected one of {', '.join(names)}, got {', '.join(sorted(unknown))}")
+        for each in settings():
+            each.check(getattr(self, each.name))
         if (self.min_ap is None) != (self.data is None):
             raise UsageError("a least AP and the labelled pictures to measure it on go together: give both")
-        if self.min_ap is not None and not 0 <= self.min_ap <= 1:
-            raise UsageError(f"min-ap: expected a number from 0 to 1, got {self.min_ap:g}")
-        if self.budget_ms is not None and not self.budget_ms > 0:
-            raise UsageError(f"budget: expected milliseconds above 0, got {self.budget_ms:g}")
-        if not 0 <= self.shadow_frames <= 100_000:
-            raise UsageError(f"shadow: expected 0 to 100000 frames, got {self.shadow_frames}")
-        if not 0 <= self.watch_s <= 86_400:
-            raise UsageError(f"watch: expected 0 to 86400 s, got {self.watch_s:g}")
 
 
-_ASKED: dict[str, tuple[type, ...]] = {
-    "budget_ms": (int, float, type(None)),
-    "shadow_frames": (int,),
-    "min_ap": (int, float, type(None)),
-    "data": (str, type(None)),
-    "watch_s": (int, float),
-    "dry_run": (bool,),
-}
-"""What may be asked from outside, and as what."""
+def settings() -> tuple[Setting, ...]:
+    """All settings of all gates, in their order."""
+    return settings_of(Gates)
 
 
 def gates_from(values: Mapping[str, Any]) -> Gates:
-    """Gates as JSON gives them. Raises `UsageError`."""
-    asked = dict(values)
-    force = asked.pop("force", [])
+    """Gates as JSON gives them, under their new or old names. Raises `UsageError`."""
+    asked = {_OLD_NAMES.get(name, name): value for name, value in values.items()}
+    force, dry_run = asked.pop("force", []), asked.pop("dry_run", False)
     if not isinstance(force, list) or not all(isinstance(name, str) for name in force):
         raise UsageError(f"force: expected a list of checks' names, got {force!r}")
-    for name, value in asked.items():
-        kinds = _ASKED.get(name)
-        if kinds is None:
-            raise UsageError(f"gates: unknown key {name!r}; known are {', '.join(_ASKED)}, force")
-        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise UsageError(f"gates: {name} cannot be {value!r}")
-    return Gates(**asked, force=frozenset(force))
+    if not isinstance(dry_run, bool):
+        raise UsageError(f"gates: dry_run cannot be {dry_run!r}")
+    known = [each.name for each in settings()]
+    for name in asked:
+        if name not in known:
+            raise UsageError(f"gates: unknown key {name!r}; known are {', '.join(known)}, dry_run, force")
+    return Gates(**asked, force=frozenset(force), dry_run=dry_run)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What a gate found."""
+
+    passed: bool
+    figure: str
+    """What was measured, with its unit."""
+    limit: str
+    """What was asked for."""
+    agreement: Agreement | None = None
+    """Where two models were compared: class by class."""
+
+
+class Gate(ABC):
+    """One requirement. Without state: what it needs is in the context."""
+
+    name: ClassVar[str]
+    after_exchange: ClassVar[bool] = False
+    """It judges the candidate while that serves; what fails is rolled back."""
+    measured: ClassVar[bool] = True
+    """Its figure means something only beside its limit."""
+
+    def asked(self, context: GateContext) -> bool:
+        """Whether its settings and the candidate ask for it."""
+        return True
+
+    @abstractmethod
+    def check(self, context: GateContext) -> Outcome:
+        """Judge the candidate. An `EdgeVisionError` of the candidate fails the gate."""
+
+
+class Golden(Gate):
+    """Sees in its own images what it saw when they were recorded."""
+
+    name = "golden"
+    measured = False
+
+    def asked(self, context: GateContext) -> bool:
+        return context.candidate.golden is not None
+
+    def check(self, context: GateContext) -> Outcome:
+        assert context.candidate.golden is not None
+        limit = "its own pictures seen as when they were recorded"
+        try:
+            return Outcome(True, context.candidate.golden(context.new), limit)
+        except EdgeVisionError as exc:
+            return Outcome(False, str(exc), limit)
+
+
+class Latency(Gate):
+    """Is fast enough beside the serving loop."""
+
+    name = "latency"
+
+    def check(self, context: GateContext) -> Outcome:
+        result = context.next_result()
+        took_ms = [context.detect(result)[1] for _ in range(context.gates.latency_runs)]
+        fits, figure, limit = judge_latency(took_ms, context.budget_ms(result.frame.source))
+        return Outcome(fits, f"{figure} beside the serving loop", limit)
+
+
+class Shadow(Gate):
+    """Finds what the serving model finds, on the same live frames."""
+
+    name = "shadow"
+
+    def asked(self, context: GateContext) -> bool:
+        return context.gates.shadow_frames > 0
+
+    def check(self, context: GateContext) -> Outcome:
+        agreement = context.new_agreement()
+        for _ in range(context.gates.shadow_frames):
+            result = context.next_result()
+            agreement.add(result.detections, context.detect(result)[0], context.sure_score)
+        return Outcome(*judge_agreement(agreement, context.gates), agreement)
+
+
+class Accuracy(Gate):
+    """Is accurate enough on labelled images."""
+
+    name = "accuracy"
+
+    def asked(self, context: GateContext) -> bool:
+        return context.gates.min_ap is not None
+
+    def check(self, context: GateContext) -> Outcome:
+        gates = context.gates
+        assert gates.min_ap is not None
+        assert gates.data is not None
+        limit = f"AP50 of at least {gates.min_ap:g}"
+        if context.candidate.measure_ap is None:
+            return Outcome(False, "cannot be measured here", limit)
+        try:
+            ap, words = context.candidate.measure_ap(context.new, gates.data, context.rest)
+        except EdgeVisionError as exc:
+            return Outcome(False, str(exc), limit)
+        return Outcome(ap >= gates.min_ap, f"AP50 {ap:.3f} {words}", limit)
+
+
+class Watch(Gate):
+    """Serves without errors, as fast and as complete as before; the old model looks at the same frames."""
+
+    name = "watch"
+    after_exchange = True
+    WINDOW_S: ClassVar[float] = 2.0
+    """What is watched is judged so often: a model that breaks down late is not covered by how well it began."""
+
+    def asked(self, context: GateContext) -> bool:
+        return context.gates.watch_s > 0
+
+    def check(self, context: GateContext) -> Outcome:
+        gates = context.gates
+        whole, window = context.new_agreement(), context.new_agreement()
+        took_ms: list[float] = []
+        budget_ms: float | None = gates.budget_ms
+        began_s = window_began_s = context.clock()
+        while context.failure is None and context.clock() < began_s + gates.watch_s:
+            result = context.next_result()
+            if result.model != context.new.name:
+                continue
+            budget_ms = context.budget_ms(result.frame.source)
+            times = result.times
+            took_ms.append((times.preprocess + times.infer + times.decode) / 1e6)
+            old = context.detect_old(result)
+            for agreement in (whole, window):
+                agreement.add(old, result.detections, context.sure_score)
+            if context.clock() >= window_began_s + self.WINDOW_S and window.old_boxes >= gates.min_boxes:
+                if not judge_agreement(window, gates)[0]:
+                    break
+                window, window_began_s = context.new_agreement(), context.clock()
+        if context.failure is not None:
+            return Outcome(False, str(context.failure), "no errors")
+        seen = whole if judge_agreement(window, gates)[0] else window
+        alike, figure, limit = judge_agreement(seen, gates)
+        fits, latency, budget = judge_latency(took_ms, budget_ms)
+        return Outcome(alike and fits, f"{latency}; {figure}", f"{budget}; {limit}", seen)
+
+
+GATES: tuple[Gate, ...] = (Golden(), Latency(), Shadow(), Accuracy(), Watch())
+"""In the order in which they are checked. Each may be forced; what comes before them, the file and its loading, may
+not."""
+
+
+def gate_names() -> tuple[str, ...]:
+    return tuple(gate.name for gate in GATES)
 
 
 def judge_latency(took_ms: Sequence[float], budget_ms: float | None) -> tuple[bool, str, str]:
     """Whether it is fast enough, the figure, and the limit."""
+    import numpy as np
+
     limit = "any: a file waits" if budget_ms is None else f"p90 of at most {budget_ms:.1f} ms"
     if not took_ms:
         return True, "no run", limit
@@ -94,10 +267,10 @@ def judge_latency(took_ms: Sequence[float], budget_ms: float | None) -> tuple[bo
 
 def judge_agreement(agreement: Agreement, gates: Gates) -> tuple[bool, str, str]:
     """Whether two models agree well enough, the figure, and the limit."""
-    told = agreement.old_boxes >= gates.enough_boxes
-    alike = agreement.found_again >= gates.found_again
-    flooded = agreement.new_boxes > gates.flood * max(agreement.old_boxes, gates.enough_boxes)
-    limit = f"at least {gates.found_again:.0%} found again, at most {gates.flood:g} times the boxes"
+    told = agreement.old_boxes >= gates.min_boxes
+    alike = agreement.found_again >= gates.recall_of_old
+    flooded = agreement.new_boxes > gates.max_box_ratio * max(agreement.old_boxes, gates.min_boxes)
+    limit = f"at least {gates.recall_of_old:.0%} found again, at most {gates.max_box_ratio:g} times the boxes"
     if not told and agreement.shared:
         limit += f" (too few boxes to compare: {agreement.old_boxes})"
     if not agreement.shared:

@@ -6,10 +6,8 @@ from dataclasses import asdict, dataclass
 from enum import StrEnum
 from typing import Any
 
+from edgevision.deployment import gates
 from edgevision.evaluation.agreement import ClassDifference
-
-_MEASURED = ("latency", "shadow", "accuracy", "watch")
-"""Checks whose figure means something only beside its limit."""
 
 
 class Verdict(StrEnum):
@@ -29,11 +27,11 @@ class Verdict(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One gate."""
+    """What one gate, or one step before the gates, came to."""
 
     name: str
-    """``manifest``, ``hash``, ``probe``, ``load``, ``warm-up``, ``golden``, ``latency``, ``shadow``, ``accuracy``,
-    ``exchange`` or ``watch``; ``frames`` where none came to check on, ``person`` where a person said stop."""
+    """``manifest``, ``hash``, ``probe``, ``load``, ``warm-up``, ``exchange``, or a gate's; ``frames`` where none came
+    to check on, ``person`` where a person said stop."""
     passed: bool
     figure: str
     """What was measured, with its unit."""
@@ -84,7 +82,8 @@ class SwapReport:
         if failed is None:
             end = "every check passed" if self.verdict is Verdict.PASSED else f"serves since frame {self.first_frame}"
             return f"{self.new} in place of {self.old}: {self.verdict}, {end}"
-        expected = f", expected {failed.limit}" if failed.name in _MEASURED else ""
+        measured = any(gate.measured for gate in gates.GATES if gate.name == failed.name)
+        expected = f", expected {failed.limit}" if measured else ""
         return (
             f"{self.new} in place of {self.old}: {self.verdict} by {failed.name}: {failed.figure}{expected}; "
             f"{self.old} serves"

@@ -1,4 +1,4 @@
-"""One swap: a candidate held against its gates beside the serving model, exchanged, watched, taken back."""
+"""One swap: a candidate is looked at, loaded, checked by the gates beside the serving model, exchanged and watched."""
 
 from __future__ import annotations
 
@@ -8,28 +8,19 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-import numpy as np
-from numpy.typing import NDArray
-
-from edgevision.concurrency import BoundedQueue, Closed
+from edgevision.concurrency import BoundedQueue
+from edgevision.deployment import gates as table
 from edgevision.deployment.candidate import Candidate, PreloadCheck
-from edgevision.deployment.gates import Gates, judge_agreement, judge_latency
+from edgevision.deployment.gate_context import LOOK_S, GateContext
+from edgevision.deployment.gates import Gate, Gates
 from edgevision.deployment.report import Progress, SwapReport, Verdict
 from edgevision.deployment.rollout_log import Refused, RolloutLog
 from edgevision.errors import EdgeVisionError, ModelError
-from edgevision.evaluation.agreement import SURE_MARGIN, Agreement
-from edgevision.interfaces import Detector, Loop, shown_score
-from edgevision.types import Detections, Result
+from edgevision.interfaces import Detector, Loop
+from edgevision.types import Result
 
 _log = logging.getLogger(__name__)
 
-_REST = 1.5
-"""After each run of the new model, so many times as long the loop has both cores: on two cores full speed beside it
-would take a third of the loop's frames."""
-_LONGEST_REST_S = 1.0
-_LOOK_S = 0.1
-_WINDOW_S = 2.0
-"""What is watched is judged so often: a model that breaks down late is not covered by how well it began."""
 _WARM_UP_RUNS = 3
 
 
@@ -49,11 +40,10 @@ class Rollout:
         self._old = loop.detector
         self._record = RolloutLog(self._old.name, name, gates, number, clock, tell)
         self._recent: BoundedQueue[Result] = BoundedQueue(1, newest_wins=True)
-        self._failure: BaseException | None = None
+        self._context: GateContext | None = None
         self._awaited: str | None = None
         self._served = threading.Event()
         self._last_old_s = self._first_new_s = 0.0
-        self._budget_ms: float | None = gates.budget_ms
 
     def cancel(self, why: str) -> None:
         """End it as if a gate had failed."""
@@ -64,30 +54,23 @@ class Rollout:
         verdict, exchanged = Verdict.REFUSED, False
         stop = self._loop.observe(self._keep)
         try:
-            self._record.begin("manifest")
-            candidate = find(self._record.report.new)
-            for step in candidate.before:
-                self._look(step)
-            new = self._load(candidate)
-            self._warm_up(new)
-            if candidate.golden is not None:
-                golden = candidate.golden
-                self._look(
-                    PreloadCheck("golden", "its own pictures seen as when they were recorded", lambda: golden(new))
-                )
-            self._latency(new)
-            self._shadow(new)
-            self._accuracy(new, candidate)
+            context = self._prepare(find)
+            for gate in table.GATES:
+                if not gate.after_exchange:
+                    self._pass(gate, context)
             if self._gates.dry_run:
                 verdict = Verdict.PASSED
             else:
                 exchanged = True
-                self._exchange(new, guarded=True)
+                self._exchange(context.new, guarded=True)
                 verdict = Verdict.ROLLED_BACK
-                self._watch(new)
+                for gate in table.GATES:
+                    if gate.after_exchange:
+                        self._pass(gate, context)
                 # Only now is the old one out of reach as a fallback, and its memory free.
-                self._loop.exchange(new)
-                self._look_for_errors()
+                self._loop.exchange(context.new)
+                if context.failure is not None:
+                    self._record.check("watch", False, str(context.failure), "no errors")
                 verdict = Verdict.ACCEPTED
         except Refused:
             pass
@@ -127,7 +110,18 @@ class Rollout:
         if not result.predicted:
             self._recent.put(result)
 
-    # The file, and the model by itself.
+    def _prepare(self, find: Callable[[str], Candidate]) -> GateContext:
+        """The file, and the model by itself: what cannot be forced."""
+        self._record.begin("manifest")
+        candidate = find(self._record.report.new)
+        for step in candidate.before:
+            self._look(step)
+        new = self._load(candidate)
+        self._context = context = GateContext(
+            self._loop, self._old, new, candidate, self._gates, self._clock, self._record, self._recent
+        )
+        self._warm_up(context)
+        return context
 
     def _look(self, step: PreloadCheck) -> None:
         self._record.begin(step.name)
@@ -155,105 +149,34 @@ class Rollout:
         )
         return new
 
-    def _warm_up(self, new: Detector) -> None:
+    def _warm_up(self, context: GateContext) -> None:
         self._record.begin("warm-up")
-        picture, limit = self._next().frame.pixels, "a model that runs on a frame of this source"
+        picture, limit = context.next_result().frame.pixels, "a model that runs on a frame of this source"
         try:
-            took_ms = [self._timed(new, picture)[1] for _ in range(_WARM_UP_RUNS)]
+            took_ms = [context.timed(context.new, picture)[1] for _ in range(_WARM_UP_RUNS)]
         except ModelError as exc:
             self._record.check("warm-up", False, str(exc), limit)
         else:
             self._record.check("warm-up", True, f"first run {took_ms[0]:.1f} ms, last {took_ms[-1]:.1f} ms", limit)
 
-    # Beside the serving loop.
-
-    def _next(self) -> Result:
-        """The newest detected result of the serving loop."""
-        deadline_s = self._clock() + self._gates.patience_s
-        figure = f"no frame in {self._gates.patience_s:g} s"
-        while self._clock() < deadline_s:
-            self._record.stop_if_cancelled()
-            try:
-                return self._recent.take(_LOOK_S)
-            except (TimeoutError, Closed):
-                if self._loop.ended:
-                    figure = "the loop has ended"
-                    break
-        self._record.check("frames", False, figure, "frames to check on: is the source lost, or the loop paused?")
-        raise Refused
-
-    def _timed(self, detector: Detector, pixels: NDArray[np.uint8]) -> tuple[Detections, float]:
-        """Detections and the ms they took; then a rest."""
-        began = time.perf_counter()
-        found = detector.detect(pixels)
-        took_s = time.perf_counter() - began
-        self._rest(took_s)
-        return found, took_s * 1e3
-
-    def _rest(self, worked_s: float) -> None:
-        """Let the loop keep its pace."""
-        self._record.rest(min(_REST * worked_s, _LONGEST_REST_S))
-
-    def _run(self, new: Detector, result: Result, gate: str) -> tuple[Detections, float]:
-        """What the new model shows on a result's frame, and the ms it took."""
+    def _pass(self, gate: Gate, context: GateContext) -> None:
+        """Let a gate judge, if it is asked. Raises `Refused` where it fails and is not forced."""
+        if not gate.asked(context):
+            return
+        self._record.begin(gate.name)
         try:
-            found, took_ms = self._timed(new, result.frame.pixels)
-        except ModelError as exc:
-            self._record.check(gate, False, str(exc), "no errors")
-            return Detections.empty(), 0.0
-        return found.select(found.scores >= shown_score(new)), took_ms
-
-    def _latency(self, new: Detector) -> None:
-        self._record.begin("latency")
-        result = self._next()
-        info = result.frame.source
-        if self._budget_ms is None and info.live and info.fps:
-            self._budget_ms = 1e3 / info.fps
-        took = []
-        for _ in range(self._gates.latency_runs):
-            took.append(self._run(new, result, "latency")[1])
-            self._record.stop_if_cancelled()
-        fits, figure, limit = judge_latency(took, self._budget_ms)
-        self._record.check("latency", fits, f"{figure} beside the serving loop", limit)
-
-    def _shadow(self, new: Detector) -> None:
-        if self._gates.shadow_frames == 0:
-            return
-        self._record.begin("shadow")
-        agreement = Agreement(self._old.classes, new.classes)
-        for _ in range(self._gates.shadow_frames):
-            result = self._next()
-            found, _ = self._run(new, result, "shadow")
-            agreement.add(result.detections, found, self._sure_score)
-        self._record.check("shadow", *judge_agreement(agreement, self._gates), agreement)
-
-    @property
-    def _sure_score(self) -> float:
-        return shown_score(self._old) + SURE_MARGIN
-
-    def _accuracy(self, new: Detector, candidate: Candidate) -> None:
-        if self._gates.min_ap is None or self._gates.data is None:
-            return
-        self._record.begin("accuracy")
-        limit = f"AP50 of at least {self._gates.min_ap:g}"
-        if candidate.measure_ap is None:
-            self._record.check("accuracy", False, "cannot be measured here", limit)
-            return
-        try:
-            ap, words = candidate.measure_ap(new, self._gates.data, self._rest)
+            outcome = gate.check(context)
         except EdgeVisionError as exc:
-            self._record.check("accuracy", False, str(exc), limit)
+            self._record.check(gate.name, False, str(exc), "no errors")
         else:
-            self._record.check("accuracy", ap >= self._gates.min_ap, f"AP50 {ap:.3f} {words}", limit)
-
-    # In its place.
+            self._record.check(gate.name, outcome.passed, outcome.figure, outcome.limit, outcome.agreement)
 
     def _exchange(self, new: Detector, guarded: bool) -> None:
         self._record.begin("exchange")
         self._awaited = new.name
         self._loop.exchange(new, guarded=guarded, on_failure=self._failed if guarded else None)
-        deadline_s = self._clock() + self._gates.patience_s
-        while not self._served.wait(_LOOK_S):
+        deadline_s = self._clock() + self._gates.timeout_s
+        while not self._served.wait(LOOK_S):
             if self._failure is not None or self._loop.ended or self._clock() >= deadline_s:
                 break
         limit = "a result of the new model"
@@ -262,41 +185,14 @@ class Rollout:
             gap = after if self._last_old_s else ""
             self._record.check("exchange", True, f"frame {self._record.report.first_frame}{gap}", limit)
             return
-        why = f"no result in {self._gates.patience_s:g} s" if self._failure is None else str(self._failure)
+        why = f"no result in {self._gates.timeout_s:g} s" if self._failure is None else str(self._failure)
         self._record.check("exchange", False, "the loop has ended" if self._loop.ended else why, limit)
 
+    @property
+    def _failure(self) -> BaseException | None:
+        return None if self._context is None else self._context.failure
+
     def _failed(self, error: BaseException) -> None:
-        self._failure = self._failure or error
-
-    def _look_for_errors(self) -> None:
-        if self._failure is not None:
-            self._record.check("watch", False, str(self._failure), "no errors")
-
-    def _watch(self, new: Detector) -> None:
-        """The new model serves; the old one looks at what it is shown, and answers for every frame that fails."""
-        if self._gates.watch_s == 0:
-            return
-        self._record.begin("watch")
-        whole = Agreement(self._old.classes, new.classes)
-        window = Agreement(self._old.classes, new.classes)
-        took_ms: list[float] = []
-        began_s = window_began_s = self._clock()
-        while self._failure is None and self._clock() < began_s + self._gates.watch_s:
-            result = self._next()
-            if result.model != new.name:
-                continue
-            times = result.times
-            took_ms.append((times.preprocess + times.infer + times.decode) / 1e6)
-            old, _ = self._timed(self._old, result.frame.pixels)
-            for agreement in (whole, window):
-                agreement.add(old, result.detections, self._sure_score)
-            if self._clock() >= window_began_s + _WINDOW_S and window.old_boxes >= self._gates.enough_boxes:
-                if not judge_agreement(window, self._gates)[0]:
-                    break
-                window, window_began_s = Agreement(self._old.classes, new.classes), self._clock()
-        self._look_for_errors()
-        judged = judge_agreement(window, self._gates)
-        seen = whole if judged[0] else window
-        alike, figure, limit = judge_agreement(seen, self._gates)
-        fits, latency, budget = judge_latency(took_ms, self._budget_ms)
-        self._record.check("watch", alike and fits, f"{latency}; {figure}", f"{budget}; {limit}", seen)
+        """The candidate failed on a frame, in the loop's thread or a worker's."""
+        if self._context is not None and self._context.failure is None:
+            self._context.failure = error

@@ -7,6 +7,7 @@ POST only, JSON in and out; `Guard` judges each request before it comes here. Wh
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from typing import Any
 from aiohttp import web
 
 from edgevision import __version__
-from edgevision.deployment.gates import gates_from
+from edgevision.deployment import gates
 from edgevision.deployment.swapper import Swapper
 from edgevision.detectors.manifest import Manifest, read_manifest
 from edgevision.detectors.registry import stored_folders
@@ -39,6 +40,7 @@ class ControlApi:
         answers: Mapping[str, Answer] = {
             "status": self._say_status,
             "models": self._say_models,
+            "gates": self._say_gates,
             "swap": self._swap,
             "progress": self._say_progress,
             "revert": self._revert,
@@ -75,13 +77,20 @@ class ControlApi:
         rows = await asyncio.get_running_loop().run_in_executor(None, _models)
         return {"serves": self._status().model, "models": rows}
 
+    async def _say_gates(self, asked: dict[str, Any]) -> Any:
+        _take(asked)
+        return {
+            "gates": [{"name": gate.name, "help": inspect.getdoc(gate)} for gate in gates.GATES],
+            "settings": [setting.as_json() for setting in gates.settings()],
+        }
+
     async def _swap(self, asked: dict[str, Any]) -> Any:
-        model, gates = _take(asked, "model", "gates")
+        model, values = _take(asked, "model", "gates")
         if not isinstance(model, str) or not 0 < len(model) <= _LONGEST_NAME:
             raise UsageError("model: expected the name of a model, or the path of one")
-        if not isinstance(gates or {}, dict):
+        if not isinstance(values or {}, dict):
             raise UsageError("gates: expected an object")
-        self._swapper.start(model, gates_from(gates or {}))
+        self._swapper.start(model, gates.gates_from(values or {}))
         progress = self._swapper.progress
         return progress.as_json() if progress is not None else {}
 

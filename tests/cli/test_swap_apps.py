@@ -26,7 +26,7 @@ from tests.support.waiting import wait_for
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="signals and modes of POSIX")
 
-QUICK = ("--shadow", "5", "--watch-s", "0.3", "--budget-ms", "2000")
+QUICK = ("--shadow", "5", "--watch-seconds", "0.3", "--budget-ms", "2000")
 HANG_S = 60
 
 
@@ -221,7 +221,7 @@ def test_giving_up_waiting_says_that_the_swap_goes_on(place, runtime):
         told = app.ready()
         asked = App(told["url"], told["token"])
         waiting = subprocess.Popen(
-            [sys.executable, "-m", "edgevision", "swap", "better", "--watch-s", "600", "--budget-ms", "2000"],
+            [sys.executable, "-m", "edgevision", "swap", "better", "--watch-seconds", "600", "--budget-ms", "2000"],
             cwd=place,
             env=environment(runtime),
             stdout=subprocess.PIPE,

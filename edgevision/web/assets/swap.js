@@ -8,6 +8,7 @@
   let serving = "";
   let asking = false;
   let seen = "";
+  const settings = []; // of the checks: name in JSON, and field
 
   async function ask(what, values = {}) {
     const answer = await fetch(`/api/${what}`, {
@@ -53,7 +54,8 @@
 
   async function refresh() {
     try {
-      const [models, history] = await Promise.all([ask("models"), ask("history")]);
+      const [models, history, known] = await Promise.all([ask("models"), ask("history"), settings.length ? null : ask("gates")]);
+      if (known) fields(known.settings);
       list(models.models);
       past(history.reports);
       if (told?.number) await follow();
@@ -165,11 +167,31 @@
     byId("revert").disabled = byId("revert").dataset.none !== "";
   }
 
+  // A field for each setting of the gates that has a label: what the app knows of, not what this page was written with.
+  function fields(known) {
+    for (const { name, label, help, kind, min, max, default: usual } of known.filter((setting) => setting.label)) {
+      const field = made("input");
+      field.id = `gate-${name.split("_")[0]}`;
+      field.type = kind === "text" ? "text" : "number";
+      if (min !== null) field.min = min;
+      if (max !== null) field.max = max;
+      if (kind !== "text") field.step = kind === "integer" ? "1" : "any";
+      field.inputMode = { text: "text", integer: "numeric", number: "decimal" }[kind];
+      field.title = help;
+      field.placeholder = usual === null ? "default" : "";
+      field.value = usual ?? "";
+      const row = made("label", `${label} `);
+      row.append(field);
+      byId("gates").insertBefore(row, byId("gates").lastElementChild);
+      settings.push([name, field]);
+    }
+  }
+
   function gates() {
     const asked = { dry_run: byId("gate-dry").checked };
-    for (const [id, name] of [["gate-budget", "budget_ms"], ["gate-shadow", "shadow_frames"], ["gate-watch", "watch_s"]]) {
-      if (!byId(id).checkValidity()) throw new Error(`${byId(id).labels[0].textContent.trim()}: expected a number`);
-      if (byId(id).value !== "") asked[name] = Number(byId(id).value);
+    for (const [name, field] of settings) {
+      if (!field.checkValidity()) throw new Error(`${field.labels[0].textContent.trim()}: expected a number`);
+      if (field.value !== "") asked[name] = field.type === "number" ? Number(field.value) : field.value;
     }
     return asked;
   }
