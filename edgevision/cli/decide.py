@@ -82,15 +82,16 @@ def decide(
     evidence = _evidence(bench or [])
     interview = sys.stdin.isatty() and not told if ask is None else ask
     decision = walk(made(told, "decide"), evidence, _ask if interview else None)
-    sums = costs(decision.answers, evidence, Prices(machine_hour, person_hour, api_frame=api_frame))
+    prices = Prices(machine_hour=machine_hour, person_hour=person_hour, api_frame=api_frame)
+    sums = costs(decision.answers, evidence, prices)
     if svg is not None:
         _write(svg, chart(decision))
     if html is not None:
-        _write(html, page(decision, sums))
+        _write(html, page(decision, sums, prices))
     if json_:
         typer.echo(_as_json(decision, sums))
     else:
-        _show(decision, sums)
+        _show(decision, sums, prices.currency)
 
 
 def _evidence(paths: list[Path]) -> Evidence:
@@ -157,7 +158,7 @@ def _as_json(decision: Decision, sums: tuple[Cost, ...]) -> str:
     )
 
 
-def _show(decision: Decision, sums: tuple[Cost, ...]) -> None:
+def _show(decision: Decision, sums: tuple[Cost, ...], currency: str) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -171,9 +172,13 @@ def _show(decision: Decision, sums: tuple[Cost, ...]) -> None:
     console.print()
     for step in decision.steps:
         mark = "yes" if step.yes else "no"
-        why = "not told, assumed" if step.assumed else step.why
+        why = "unknown, assumed" if step.assumed else step.why
         console.print(f"  {escape(step.ask)} [bold]{mark}[/]: {escape(why)}", soft_wrap=True)
-    table = Table("way", "once", "a month", "how it comes about", box=None, pad_edge=False, header_style="dim")
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    table.add_column("approach", no_wrap=True)
+    table.add_column(f"once, {currency}", justify="right", no_wrap=True)
+    table.add_column("per month", justify="right", no_wrap=True)
+    table.add_column("calculation")
     for cost in sums:
         style = "bold" if cost.pattern in decision.patterns else ""
         table.add_row(cost.pattern, f"{cost.once:,.0f}", f"{cost.a_month:,.2f}", escape(cost.sums), style=style)

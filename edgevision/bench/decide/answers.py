@@ -1,4 +1,4 @@
-"""What is asked before a decision, and reading it from a file. None means: not said."""
+"""The questions of a decision and their answers, also from a file. None means unknown."""
 
 from __future__ import annotations
 
@@ -30,55 +30,57 @@ class Device(StrEnum):
 
 
 class Task(StrEnum):
-    """``open``: anything may be asked, in words. ``fixed``: a list of things known beforehand."""
+    """``open``: classes are asked for in words. ``fixed``: a known list of classes."""
 
     FIXED = "fixed"
     OPEN = "open"
 
 
 class Answer(StrEnum):
-    """``where``: boxes. ``kind``: which of some kinds a frame, or a cut-out of it, is."""
+    """``where``: boxes. ``kind``: the class of a frame or of a crop."""
 
     WHERE = "where"
     KIND = "kind"
 
 
 class Answers(BaseModel):
-    """The situation, as far as its owner knows it; what is left out is not held against anyone."""
+    """The situation, as far as it is known."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     material: Material | None = Field(None, description="What does the model look at: pictures, text or numbers?")
-    task: Task | None = Field(None, description="Is the task fixed (a known list of things) or open (anything asked)?")
+    task: Task | None = Field(
+        None, description="Is the task fixed (a known list of classes) or open (any class, asked for in words)?"
+    )
     answer: Answer | None = Field(
-        None, description="Must it say where things are (where), or which kind a frame or cut-out is (kind)?"
+        None, description="Is the answer a box (where), or the class of a frame or crop (kind)?"
     )
-    fps: float | None = Field(None, ge=0, description="Frames a second it must keep up with (0: no stream)?")
-    latency_ms: float | None = Field(None, gt=0, description="Milliseconds after which an answer is too late?")
+    fps: float | None = Field(None, ge=0, description="Required frames per second (0: no stream)?")
+    latency_ms: float | None = Field(None, gt=0, description="Maximum latency in ms?")
     device: Device | None = Field(None, description="Where must it run: phone, pi, laptop, server or gpu?")
-    may_leave: bool | None = Field(None, description="May the frames leave your machines?")
+    may_leave: bool | None = Field(None, description="May frames leave your machines?")
     control: bool | None = Field(
-        None, description="Must you be able to freeze, explain and keep the model for years, whatever its maker does?"
+        None, description="Must you be able to freeze, explain and keep the model, independent of its vendor?"
     )
-    frames_month: float | None = Field(None, ge=0, description="Frames a month, in the first version?")
-    scale_later: bool | None = Field(None, description="Must it grow later: real time, many devices, many frames?")
+    frames_month: float | None = Field(None, ge=0, description="Frames per month, in the first version?")
+    scale_later: bool | None = Field(None, description="Must it scale later: real time, many devices, many frames?")
     days: float | None = Field(None, gt=0, description="Days until a first version must run?")
-    labels: int | None = Field(None, ge=0, description="Labelled pictures at hand?")
-    unlabelled: int | None = Field(None, ge=0, description="Pictures at hand without labels?")
-    uniform: bool | None = Field(None, description="Are the pictures all alike: one place, one light, one day?")
+    labels: int | None = Field(None, ge=0, description="Number of labelled images?")
+    unlabelled: int | None = Field(None, ge=0, description="Number of unlabelled images?")
+    uniform: bool | None = Field(None, description="Are the images uniform: one place, one light, one day?")
     teacher_knows: bool | None = Field(
-        None, description="Does a foundation model find the things when you look at its boxes on ten of your frames?"
+        None, description="Does a foundation model find the objects in ten of your frames?"
     )
-    can_label: bool | None = Field(None, description="Is there somebody who can draw boxes for some days?")
-    ml_people: bool | None = Field(None, description="Is there somebody who has trained a model before?")
+    can_label: bool | None = Field(None, description="Is someone available to label images for some days?")
+    ml_people: bool | None = Field(None, description="Has someone on the team trained a model before?")
 
     def told(self) -> dict[str, object]:
-        """What was answered."""
+        """The answers that were given."""
         return {k: v for k, v in self.model_dump(mode="json").items() if v is not None}
 
 
 def question(name: str) -> str:
-    """What to ask for a field."""
+    """The question of a field."""
     return Answers.model_fields[name].description or name
 
 
@@ -100,5 +102,5 @@ def made(values: dict[str, object], where: str) -> Answers:
         first = exc.errors(include_url=False)[0]
         name = ".".join(str(part) for part in first["loc"])
         if first["type"] == "extra_forbidden":
-            raise UsageError(f"{where}: {name} is no question; known are {', '.join(Answers.model_fields)}") from exc
+            raise UsageError(f"{where}: {name} is not a question; expected: {', '.join(Answers.model_fields)}") from exc
         raise UsageError(f"{where}: {name}: {first['msg'].lower()}, got {first.get('input')!r}") from exc

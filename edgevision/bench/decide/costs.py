@@ -1,4 +1,4 @@
-"""What each way costs at the user's scale: simple sums, each with its inputs, so that anyone can check them."""
+"""The cost of each pattern at the user's scale: simple sums with their inputs, so that they can be checked."""
 
 from __future__ import annotations
 
@@ -16,25 +16,26 @@ FOUNDATION_MS = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Prices:
-    """In any one currency. The defaults are round guesses: put in your own."""
+    """Prices in ``currency``. The defaults are round guesses."""
 
+    currency: str = "EUR"
     machine_hour: float = 0.10
     person_hour: float = 40.0
     label_s: float = 20.0
-    """To draw the boxes of one picture."""
+    """Seconds to label one image."""
     review_share: float = 0.1
-    """Of a teacher's pictures, how many people look at."""
+    """Share of a teacher's images that are reviewed by hand."""
     label_pictures: int = 1000
     train_hours: float = 8.0
     api_frame: float = 0.001
-    """An answer of a model behind an API."""
+    """One answer of a model behind an API."""
     scene_hours: float = 40.0
-    """A person's, to build scenes that make pictures."""
+    """Hours of work to build scenes that generate images."""
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """Of one pattern. ``sums`` says how the two figures came about."""
+    """The cost of one pattern; ``sums`` gives the calculation of both figures."""
 
     pattern: Pattern
     once: float
@@ -43,7 +44,7 @@ class Cost:
 
 
 def costs(answers: Answers, evidence: Evidence, prices: Prices) -> tuple[Cost, ...]:
-    """Each pattern's cost at ``frames_month``, or at 100 000 frames where none was said."""
+    """Each pattern's cost at ``frames_month``, or at 100 000 frames if that is unknown."""
     frames = answers.frames_month if answers.frames_month is not None else float(UNKNOWN_FRAMES)
     custom, foundation = evidence.best("compact"), evidence.best("foundation")
     custom_ms = 1e3 / custom.fps if custom else CUSTOM_MS
@@ -57,24 +58,24 @@ def costs(answers: Answers, evidence: Evidence, prices: Prices) -> tuple[Cost, .
     taught = pictures * (prices.review_share * label_hour + foundation_ms / HOUR_MS * prices.machine_hour)
     train = prices.train_hours * prices.machine_hour
     at = f"{frames:,.0f} frames a month"
-    runs = f"{at} x {custom_ms:.1f} ms of machine"
-    review = f"{pictures:,} pictures labelled by a teacher, {prices.review_share:.0%} looked at, "
+    runs = f"{at} × {custom_ms:.1f} ms of machine time"
+    review = f"{pictures:,} images labelled by a teacher, {prices.review_share:.0%} reviewed, "
     review += f"{prices.train_hours:g} h training"
-    hand = f"{prices.label_pictures:,} pictures x {prices.label_s:g} s by hand, {prices.train_hours:g} h training"
+    hand = f"{prices.label_pictures:,} images × {prices.label_s:g} s of labelling, {prices.train_hours:g} h training"
     features = evidence.best("foundation", boxes=False)
     features_ms = 1e3 / features.fps if features else FOUNDATION_MS
-    own = f"{at} x {foundation_ms:.0f} ms of machine (behind an API: {api:,.2f} a month)"
+    own = f"{at} × {foundation_ms:.0f} ms of machine time (behind an API: {api:,.2f} {prices.currency} a month)"
     return (
         Cost(Pattern.CUSTOM, by_hand + train, running, f"{hand}; {runs}"),
         Cost(Pattern.FOUNDATION, 0.0, big, own),
         Cost(Pattern.LABELLER, taught + train, running, f"{review}; {runs}"),
-        Cost(Pattern.DISTILLATION, taught + 2 * train, running, f"{review}, twice for the soft targets; {runs}"),
+        Cost(Pattern.DISTILLATION, taught + 2 * train, running, f"{review}, twice for soft targets; {runs}"),
         Cost(Pattern.BOOTSTRAP, big + taught + train, running, f"a first month of {own}; then {review}; {runs}"),
         Cost(
             Pattern.LIGHT_HEAD,
             (answers.labels or 50) * label_hour,
             frames * features_ms / HOUR_MS * prices.machine_hour,
-            f"a handful of labels; {at} x {features_ms:.0f} ms of machine",
+            f"a handful of labels; {at} × {features_ms:.0f} ms of machine time",
         ),
         Cost(
             Pattern.SYNTHETIC,

@@ -1,4 +1,4 @@
-"""Walking the chart."""
+"""Walk the decision chart."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from edgevision.bench.decide.rules import CHART, Question, Situation
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One question on the way."""
+    """One question on the path."""
 
     name: str
     ask: str
     yes: bool
     why: str
     assumed: bool
-    """Nothing was told that answers it."""
+    """No answer was given; the default branch was taken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What to build, and how that came out."""
+    """What to build, and the path that led there."""
 
     patterns: tuple[Pattern, ...]
     """The first is the one to do first."""
@@ -35,39 +35,43 @@ class Decision:
 
     @property
     def sentence(self) -> str:
-        """The answer with its weightiest reason."""
+        """The recommendation with its main reason."""
         reasons = [s.why for s in self.steps if s.why and not s.assumed]
         decisive = next((s.why for s in self.steps if s.name.endswith("fast") and s.yes), None)
-        reason = decisive or (reasons[-1] if reasons else "nothing was said that rules it out")
+        reason = decisive or (reasons[-1] if reasons else "no answer rules it out")
         return f"{' and '.join(self.patterns)}: {reason}"
 
     @property
     def assumed(self) -> tuple[str, ...]:
-        """Answers that would make it surer."""
+        """Missing answers that would make it more certain."""
         asked = [need for s in self.steps if s.assumed for need in _question(s.name).needs]
         told = self.answers.told()
         return tuple(dict.fromkeys(n for n in asked if n not in told))
 
     @property
     def commands(self) -> tuple[str, ...]:
-        """What to type next; nothing where the task is not about pictures, which is all that edgevision does."""
+        """The next commands; none if the task is not about images."""
         if self.answers.material in (Material.TEXT, Material.NUMBERS):
             return ()
         return tuple(MEANING[p].command for p in self.patterns)
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What else the answers call for."""
+        """Remarks that follow from the answers."""
         found = []
         if self.answers.material in (Material.TEXT, Material.NUMBERS):
-            found.append("edgevision is for pictures: it has no command for this one")
+            found.append("edgevision works on images: it has no command for this task")
         if self.answers.ml_people is False and Pattern.FOUNDATION not in self.patterns and not found:
-            found.append("nobody has trained a model before: `edgevision distill all` does every step by itself")
+            found.append("no training experience: `edgevision distill all` runs every step")
         best = self.evidence.best("foundation")
         if best is not None and best.random_weights:
-            found.append("speeds of foundation models are with random weights: true, and they say nothing of accuracy")
+            found.append(
+                "foundation models were measured with random weights: their speed is real, their accuracy unknown"
+            )
         if not self.evidence.own:
-            found.append(f"figures {self.evidence.source}: `edgevision bench --against yoloe,owlv2` measures yours")
+            found.append(
+                f"figures {self.evidence.source}: `edgevision bench --baseline yoloe --baseline owlv2` measures yours"
+            )
         return tuple(found)
 
 
@@ -76,7 +80,7 @@ def decide(
     evidence: Evidence,
     ask: Callable[[Question, Answers], Answers] | None = None,
 ) -> Decision:
-    """Walk the chart from its top to an end. ``ask`` sees each question before it is put, and may fill in answers."""
+    """Walk the chart from its top to an end. ``ask`` is called before each question and may add answers."""
     steps: list[Step] = []
     question = CHART[0]
     while True:

@@ -1,4 +1,4 @@
-"""What was measured, as a decision needs it: who is how fast, and how right, on which machine."""
+"""The measurements that a decision needs: speed and accuracy of models, on which machine."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from importlib.resources import files
 from edgevision.bench import BenchRun, figures
 
 _NO_BOXES = tuple(f"foundation:{name}" for name in ("clip", "dinov2", "dinov3"))
-"""They say what is there, or give features; not where."""
+"""Models that give classes or features, but no boxes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,36 +26,36 @@ class Measured:
     """p95 of a frame."""
     machine: str
     random_weights: bool = False
-    """The speed is true, and nothing is known of how right it is."""
+    """The speed is real, the accuracy unknown."""
     ap50: float | None = None
 
     @property
     def shown(self) -> str:
-        return f"{self.model.removeprefix('foundation:')} gave {rate(self.fps)}"
+        return f"{self.model.removeprefix('foundation:')} reached {rate(self.fps)}"
 
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """All that was measured, and whether it was on the user's own machine."""
+    """All measurements, and whether they are of the user's own machine."""
 
     measured: tuple[Measured, ...]
     own: bool
     source: str
-    """Where the figures come from, for the reader."""
+    """The source of the figures, for the reader."""
 
     def best(self, kind: str, boxes: bool = True) -> Measured | None:
-        """The fastest of a kind; with ``boxes``, of those that say where things are."""
+        """The fastest model of a kind; with ``boxes``, of those that give boxes."""
         fit = (m for m in self.measured if m.kind == kind and not (boxes and m.model.startswith(_NO_BOXES)))
         return max(fit, key=lambda m: m.fps, default=None)
 
 
 def rate(fps: float) -> str:
-    """Two digits that mean something."""
+    """fps with two significant digits."""
     return f"{fps:.0f} fps" if fps >= 10 else f"{fps:.1f} fps" if fps >= 0.95 else f"{fps:.2g} fps"
 
 
 def from_runs(runs: Sequence[BenchRun], source: str) -> Evidence:
-    """What bench runs of the user's machine say."""
+    """The measurements of bench runs on the user's machine."""
     found: dict[str, Measured] = {}
     for run in runs:
         # A loop on a camera is as fast as the camera: what a model can do shows on a file, or alone.
@@ -74,7 +74,7 @@ def from_runs(runs: Sequence[BenchRun], source: str) -> Evidence:
 
 
 def reference() -> Evidence:
-    """The figures that ship with edgevision, of the machine they name; for whoever has measured nothing yet."""
+    """The reference figures that ship with edgevision, of the machine they name."""
     told = json.loads(files("edgevision.bench.decide").joinpath("reference.json").read_text(encoding="utf-8"))
     measured = tuple(Measured(machine=told["machine"], **row) for row in told["measured"])
     return Evidence(measured, False, f"measured by edgevision on {told['date']} on {told['machine']}")

@@ -1,4 +1,4 @@
-"""The ways out of a decision: what each means, and what to type next."""
+"""The outcomes of a decision: what each means, and the next command."""
 
 from __future__ import annotations
 
@@ -32,27 +32,28 @@ MEANING: dict[Pattern, Meaning] = {
         "edgevision distill train DATA --student person --out RUN",
     ),
     Pattern.FOUNDATION: Meaning(
-        "Use a foundation model as it is; write down its prompts, and what it gets wrong.",
-        'edgevision run --model foundation:owlv2 --prompts "thing: a thing"',
+        "Use a foundation model as it is; record its prompts and its errors.",
+        'edgevision run --model foundation:owlv2 --prompts "box: a cardboard box"',
     ),
     Pattern.LABELLER: Meaning(
-        "Let a foundation model draw the boxes, and people look at the doubtful ones.",
-        'edgevision distill label --images DIR --teacher foundation:owlv2 --prompts "thing: a thing" --out DATA',
+        "Let a foundation model draw the boxes; review the uncertain ones by hand.",
+        'edgevision distill label --images DIR --teacher foundation:owlv2 --prompts "box: a cardboard box" --out DATA',
     ),
     Pattern.DISTILLATION: Meaning(
         "Train a compact model on the teacher's scores as well as its boxes, and swap it in.",
-        'edgevision distill all --source DIR --teacher foundation:owlv2 --prompts "thing: a thing" --name x --out X',
+        'edgevision distill all --source DIR --teacher foundation:owlv2 --prompts "box: a cardboard box" '
+        "--name box --out OUT",
     ),
     Pattern.BOOTSTRAP: Meaning(
-        "Start with a foundation model today, collect what it sees, and swap a compact one in while the loop runs.",
-        'edgevision run --model foundation:owlv2 --prompts "thing: a thing"   # later: edgevision swap thing',
+        "Start with a foundation model today, collect its frames, and swap in a compact model while the loop runs.",
+        'edgevision run --model foundation:owlv2 --prompts "box: a cardboard box"   # later: edgevision swap box',
     ),
     Pattern.LIGHT_HEAD: Meaning(
-        "Keep a foundation model's features frozen and fit a logistic regression on your handful of labels.",
-        "edgevision distill head KINDS --features dinov2 --name kinds",
+        "Freeze a foundation model's features and fit a logistic regression on a handful of labels.",
+        "edgevision distill head CLASSES --features dinov2 --name classes",
     ),
     Pattern.SYNTHETIC: Meaning(
-        "Make pictures: render or compose the thing in many places and lights, train on those, test on real ones.",
-        "edgevision distill collect --source scene:// --out DIR   # the built-in scene makes people; bring your own",
+        "Generate images: render or compose the objects in many places and lights; train on them, test on real ones.",
+        "edgevision distill collect --source scene:// --out DIR   # the built-in scene shows people; use your own",
     ),
 }

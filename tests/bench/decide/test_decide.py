@@ -84,7 +84,7 @@ def test_what_was_measured_decides():
     needs = Answers(fps=30, scale_later=False)
     no, yes = decide(needs, slow), decide(needs, fast)
     assert no.patterns == (Pattern.CUSTOM,)
-    assert "needs 30 fps; the fastest of them, owlv2 gave 0.1 fps here" in no.sentence
+    assert "30 fps are required; the fastest foundation model, owlv2 reached 0.1 fps here" in no.sentence
     assert yes.patterns == (Pattern.FOUNDATION,)
 
 
@@ -142,7 +142,7 @@ def test_answers_file(tmp_path):
     path = tmp_path / "need.toml"
     path.write_text('fps = 30\ndevice = "pi"\nmay_leave = false\n')
     assert read_answers(path).told() == {"fps": 30.0, "device": "pi", "may_leave": False}
-    for text, expected in [("fpss = 1", "fpss is no question"), ("fps = 'x'", "fps"), ("fps =", "expected TOML")]:
+    for text, expected in [("fpss = 1", "fpss is not a question"), ("fps = 'x'", "fps"), ("fps =", "expected TOML")]:
         path.write_text(text)
         with pytest.raises(UsageError, match=expected):
             read_answers(path)
@@ -156,7 +156,7 @@ def test_command(tmp_path):
     shown = CliRunner().invoke(app, [*args, "--svg", str(picture), "--html", str(document)])
     assert shown.exit_code == 0, shown.output
     assert "foundation as labeller and distillation" in shown.stdout
-    assert "needs 30 fps" in shown.stdout
+    assert "30 fps are required" in shown.stdout
     assert "edgevision distill" in shown.stdout
     ET.parse(picture)
     text = document.read_text()
@@ -212,3 +212,14 @@ def test_decision_from_a_run_stands_in_its_report(tmp_path):
     assert 'class="decision"' in page_text
     assert "## Decision: custom" in text
     assert "from this report" in page_text
+
+
+def test_commands_wrap_and_costs_have_a_currency():
+    decision = decide(Answers(fps=30, device="pi", unlabelled=2000), reference())
+    prices = Prices(currency="USD")
+    text = page(decision, costs(decision.answers, reference(), prices), prices)
+    assert "white-space:pre-wrap" in text
+    assert text.count('<pre class="command">') == len(decision.commands) > 0
+    costs_shown = re.findall(r"<td>[\d,.]+&nbsp;(\w+)</td>", text)
+    assert set(costs_shown) == {"USD"}
+    assert len(costs_shown) == 2 * len(Pattern)
