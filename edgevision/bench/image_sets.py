@@ -17,10 +17,11 @@ from numpy.typing import NDArray
 
 from edgevision.bench.clips import BUNDLED
 from edgevision.capture import open_source
+from edgevision.capture.images import read_image
 from edgevision.capture.scene import SceneSource
 from edgevision.datasets.annotations import Annotations
 from edgevision.datasets.dataset import VALIDATION, read_data
-from edgevision.errors import SourceBroken, UsageError
+from edgevision.errors import UsageError
 
 MOST_FRAMES = 100
 SEQUENCE_FRAMES = 300
@@ -51,10 +52,7 @@ class FrameSet:
         """(H, W, 3) BGR, at most ``frames`` of them. Raises what the source raises."""
         if self.kind == "files":
             for file in self.files[: self.frames]:
-                pixels = cv2.imread(file, cv2.IMREAD_COLOR)
-                if pixels is None:
-                    raise SourceBroken(f"{file}: cannot be read as an image; take it out of the set")
-                yield np.asarray(pixels, np.uint8)
+                yield read_image(Path(file))
             return
         if self.kind == "scene":
             with SceneSource.from_address(self.address) as scene:

@@ -182,17 +182,17 @@ def read_image(path: Path) -> NDArray[np.uint8]:
 def decode_image(data: bytes, shown: str) -> NDArray[np.uint8]:
     """`read_image` of bytes in memory; ``shown`` names them in errors."""
     if not data:
-        raise SourceBroken(f"expected an image, {shown} is empty (0 bytes)")
+        raise SourceBroken(f"{shown} is empty (0 bytes)")
     header = image_header(data)
     if header is None:
-        raise SourceBroken(f"expected an image, {shown} is none, or is damaged ({len(data)} bytes)")
+        raise SourceBroken(f"{shown} is no image, or is damaged ({len(data)} bytes): expected JPEG, PNG or the like")
     wrong = header.unread or header.too_large or why_damaged(data, header) or _more_than_one(header)
     if wrong:
         raise SourceBroken(f"{shown} {wrong}")
     try:
         pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as exc:
-        raise SourceBroken(f"expected an image, {shown} cannot be decoded: {exc.err}") from exc
+        raise SourceBroken(f"{shown} cannot be decoded: {exc.err}") from exc
     if pixels is None:
         raise SourceBroken(
             f"{shown} is a {header.format} that cannot be decoded: damaged, or of a rare kind ({len(data)} bytes); "

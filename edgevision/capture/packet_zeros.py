@@ -23,6 +23,8 @@ def zeros_in_packet(data: bytes, codec: str, demuxer: str) -> bool:
         return not data.strip(b"\0")
     if codec not in _NO_SUCH_RUN:
         return False
+    if not data.strip(b"\0"):
+        return True
     if demuxer not in _STUFFED_BY and codec not in ("mpeg1video", "mpeg2video"):
         return _RUN in data
     data = data.rstrip(b"\0")

@@ -21,10 +21,12 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from edgevision.capture.file_end import demuxer_of, ending_of
+from edgevision.capture.image_header import MOST_PIXELS, image_header, too_large
 from edgevision.capture.integrity import IntegrityCheck
 from edgevision.concurrency import usable_cores
 from edgevision.errors import SourceBroken, SourceNotFound
 from edgevision.interfaces import ContextManaged
+from edgevision.regular_file import open_regular
 from edgevision.types import Frame, SourceInfo
 
 _log = logging.getLogger(__name__)
@@ -33,6 +35,7 @@ _NO_PICTURES = ("tty", "txt")
 """Demuxers that make "pictures" of text."""
 _PLAUSIBLE_FPS = (0.01, 1000.0)
 _CLOSE_WAIT_S = 1.5
+_HEAD_BYTES = 1 << 16
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
 
 
@@ -52,6 +55,11 @@ def video_of(container: InputContainer, shown: str) -> VideoStream:
     stream = best if isinstance(best, VideoStream) and best in videos else videos[0]
     if stream.codec_context is None:  # stubs know no stream without decoder
         raise SourceBroken(f"no decoder for the video stream of {shown}: convert it to H.264")
+    large = too_large(stream.codec_context.width, stream.codec_context.height)
+    if large is not None:
+        raise SourceBroken(f"{shown} {large}")
+    # The size may change on the way.
+    stream.codec_context.options = stream.codec_context.options | {"max_pixels": str(MOST_PIXELS)}
     return stream
 
 
@@ -208,6 +216,7 @@ class VideoSource(ContextManaged):
 
     def _open(self) -> InputContainer:
         try:
+            self._refuse_large()
             # An absolute path: FFmpeg would take "a:b.mp4" for a protocol.
             return av.open(str(self._path.absolute()), mode="r", metadata_errors="replace")
         except FileNotFoundError as exc:
@@ -216,6 +225,13 @@ class VideoSource(ContextManaged):
             raise SourceNotFound(f"expected a readable video file, may not read {self._shown}: check its mode") from exc
         except (FFmpegError, OSError) as exc:
             raise SourceBroken(f"{self._shown} {self._why_unreadable(exc)}") from exc
+
+    def _refuse_large(self) -> None:
+        """FFmpeg decodes the first image of some kinds to learn of its colours: their size is looked at before."""
+        with open_regular(self._path) as file:
+            header = image_header(file.read(_HEAD_BYTES))
+        if header is not None and header.too_large is not None:
+            raise SourceBroken(f"{self._shown} {header.too_large}")
 
     def _why_unreadable(self, error: Exception) -> str:
         if self._path.stat().st_size == 0:

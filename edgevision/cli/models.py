@@ -219,7 +219,7 @@ def export(
         str | None, typer.Option(help="Of foundation:yoloe or foundation:yolo-world: the classes to fix in it.")
     ] = None,
     weights: Annotated[str | None, typer.Option(help="Of a foundation model: a file, or random.")] = None,
-    imgsz: Annotated[int, typer.Option(help="Of a foundation model: the input's side in px.")] = 640,
+    imgsz: Annotated[int, typer.Option(min=32, max=8192, help="Of a foundation model: the input's side in px.")] = 640,
 ) -> None:
     """Copy a model's folder (graph, manifest, card, golden pictures) to somewhere else, or into a zip.
 

@@ -46,7 +46,10 @@ class RunOptions:
         str | None, typer.Option(help="Only these classes, with commas between.", rich_help_panel=_DETECTION)
     ] = None
     imgsz: Annotated[
-        int | None, typer.Option(help="Input side in px, where the model leaves it open.", rich_help_panel=_DETECTION)
+        int | None,
+        typer.Option(
+            min=32, max=8192, help="Input side in px, where the model leaves it open.", rich_help_panel=_DETECTION
+        ),
     ] = None
     then: Annotated[
         str | None,

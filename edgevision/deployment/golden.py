@@ -9,14 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.capture.images import read_image
 from edgevision.detectors.boxes import iou
 from edgevision.detectors.manifest import Golden, GoldenBox, Manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
-from edgevision.errors import UsageError
+from edgevision.errors import SourceBroken, UsageError
 
 LEAST_IOU = 0.85
 MOST_SCORE_CHANGE = 0.1
@@ -35,11 +35,9 @@ class GoldenOutcome:
 def read_picture(path: Path) -> NDArray[np.uint8] | None:
     """(H, W, 3) BGR, or None where the file is no picture."""
     try:
-        data = np.fromfile(path, np.uint8)
-    except OSError:
+        return read_image(path)
+    except SourceBroken:
         return None
-    pixels = cv2.imdecode(data, cv2.IMREAD_COLOR) if len(data) else None
-    return None if pixels is None else np.asarray(pixels, np.uint8)
 
 
 def record_golden(detector: OnnxDetector, pixels: NDArray[np.uint8], picture: str) -> Golden:

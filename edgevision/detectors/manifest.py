@@ -35,7 +35,9 @@ class _Section(BaseModel):
 
 
 Triple = tuple[float, float, float]
-Side = Annotated[int, Field(gt=0, le=8192)]
+MOST_SIDE_PX = 8192
+"""Of a network's input: 67 million pixels."""
+Side = Annotated[int, Field(gt=0, le=MOST_SIDE_PX)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 

@@ -17,7 +17,7 @@ from edgevision.detectors.decoders import FAMILIES, recognise
 from edgevision.detectors.decoders.base import Graph
 from edgevision.detectors.engine_choice import engine_for
 from edgevision.detectors.engines import DEFAULT_ENGINE, open_session
-from edgevision.detectors.manifest import Manifest, manifest_from, read_manifest
+from edgevision.detectors.manifest import MOST_SIDE_PX, Manifest, manifest_from, read_manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import default_threads
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
@@ -239,6 +239,6 @@ def _resized(manifest: Manifest, session: Graph, side_px: int | None) -> Manifes
             f"{manifest.label} takes {recipe.width_px}×{recipe.height_px} px only, not {side_px}: "
             "its graph fixes the size"
         )
-    if side_px < 32 or side_px % 32:
-        raise UsageError(f"input size: expected a multiple of 32 px, got {side_px}")
+    if not 32 <= side_px <= MOST_SIDE_PX or side_px % 32:
+        raise UsageError(f"input size: expected a multiple of 32 px up to {MOST_SIDE_PX}, got {side_px}")
     return manifest.model_copy(update={"input": recipe.model_copy(update={"width_px": side_px, "height_px": side_px})})

@@ -13,7 +13,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
+from edgevision.capture.images import read_image
 from edgevision.datasets.storage import write_whole
+from edgevision.errors import SourceBroken
 from edgevision.training.augment import SMALLEST_PX, Image, Labels, mosaic, paste, relight, single
 from edgevision.training.recipe import Augmentation, Recipe
 
@@ -58,13 +60,16 @@ class ImageCache:
         at = 0
         with (folder / "pixels.bin").open("wb") as file:
             for name, path, labels in pictures:
-                image = cv2.imread(str(path), cv2.IMREAD_COLOR)
-                if image is None:
+                try:
+                    image = read_image(path)
+                except SourceBroken:
                     left_out += 1
                     continue
                 scale = min(1.0, longest_px / max(image.shape[:2]))
                 if scale < 1:
-                    image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+                    image = np.asarray(
+                        cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+                    )
                     labels = labels.copy()
                     labels[:, 1:5] *= scale
                 file.write(image.tobytes())

@@ -99,7 +99,7 @@ def test_a_set_is_thinned_evenly(tmp_path):
 def test_an_image_that_cannot_be_read_is_named(tmp_path):
     frames, _ = data_set(yolo(tmp_path))
     (tmp_path / "images/a.png").write_bytes(b"no image")
-    with pytest.raises(SourceBroken, match=r"a.png: cannot be read as an image"):
+    with pytest.raises(SourceBroken, match=r"a.png is no image, or is damaged"):
         list(frames.pictures())
 
 

@@ -512,7 +512,7 @@ def test_a_damaged_image_among_others(suffix: str, keep: float, tmp_path: Path) 
 
 def test_a_folder_of_which_nothing_can_be_read(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_text("no image")
-    with pytest.raises(SourceBroken, match=r"a\.jpg is none, or is damaged"):
+    with pytest.raises(SourceBroken, match=r"a\.jpg is no image, or is damaged"):
         open_source(tmp_path)
 
 

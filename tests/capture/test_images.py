@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import re
 import struct
 import zlib
 from pathlib import Path
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 from edgevision.capture import open_source
 from edgevision.capture.image_header import MOST_PIXELS, image_header
 from edgevision.capture.images import decode_image
-from edgevision.errors import SourceBroken
+from edgevision.errors import SourceBroken, UsageError
 from tests.support.video import number_of, picture
 
 Image = pytest.importorskip("PIL.Image", reason="Pillow writes the kinds that OpenCV cannot")
@@ -258,3 +259,45 @@ def test_no_bytes_make_the_header_reader_fail() -> None:
             broken: NDArray[np.uint8] = np.frombuffer(data[: rng.integers(4, len(data) + 1)], np.uint8).copy()
             broken[rng.integers(0, len(broken), 4)] = rng.integers(0, 256, 4)
             image_header(broken.tobytes())
+
+
+def film_of(size_wh: tuple[int, int], from_frame: int, path: Path) -> Path:
+    """An AVI of ten JPEG images that claim another size from one of them on; its own header says 64×64."""
+    writer = cv2.VideoWriter(str(path), cv2.CAP_OPENCV_MJPEG, cv2.VideoWriter.fourcc(*"MJPG"), 25, (64, 64))
+    for _ in range(10):
+        writer.write(np.zeros((64, 64, 3), np.uint8))
+    writer.release()
+    data = bytearray(path.read_bytes())
+    for found in list(re.finditer(rb"\xff\xc0\0\x11\x08", bytes(data)))[from_frame:]:
+        data[found.end() : found.end() + 4] = struct.pack(">HH", size_wh[1], size_wh[0])
+    path.write_bytes(data)
+    return path
+
+
+def peak_mib() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) >> 10 for line in lines if line.startswith("VmHWM"))
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="peak memory is read from Linux's /proc")
+@pytest.mark.parametrize("from_frame", [0, 4])
+def test_a_film_whose_frames_grow_to_108_megapixels_takes_no_memory(from_frame: int, tmp_path: Path) -> None:
+    path = film_of((12_000, 9_000), from_frame, tmp_path / "a.avi")
+    before = peak_mib()
+    with pytest.raises(SourceBroken), open_source(path) as source:
+        for _ in iter(source.read, None):
+            pass
+    assert peak_mib() - before < 200
+
+
+@pytest.mark.parametrize(("kind", "data"), heads()[:5], ids=lambda v: v if isinstance(v, str) else "")
+def test_a_large_image_called_a_video_is_refused_too(kind: str, data: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.mkv").write_bytes(data)
+    with pytest.raises(SourceBroken, match="has 30000×30000 px"):
+        open_source(tmp_path / "a.mkv")
+
+
+@pytest.mark.parametrize("address", ["scene://?size=30000x30000", "scene://?size=1x99999999999999999999"])
+def test_a_large_scene_is_refused(address: str) -> None:
+    with pytest.raises(UsageError, match="size"):
+        open_source(address)

@@ -13,16 +13,17 @@ from importlib import import_module
 from pathlib import Path
 from typing import cast
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.capture.images import MOST_BYTES, decode_image
 from edgevision.datasets.annotations import Box
 from edgevision.datasets.class_mapping import ClassMap, class_map
 from edgevision.detectors.boxes import iou
 from edgevision.detectors.load import TeacherSpec, load_teacher, unread_answers
-from edgevision.errors import ModelFailed, UsageError
+from edgevision.errors import ModelFailed, SourceBroken, UsageError
 from edgevision.interfaces import Detector
+from edgevision.regular_file import read_regular
 from edgevision.training.labelling.box_fusion import SAME_OBJECT_IOU, Cluster, fuse
 from edgevision.training.labelling.flip_tta import ask_twice, says_something_new
 from edgevision.training.labelling.settings import LabelSettings
@@ -208,7 +209,7 @@ def label_here(
 def label_task(labeller: Labeller, task: Task) -> Labelling:
     """One task, its file read where the labeller runs."""
     try:
-        data = task.path.read_bytes()
+        data = read_regular(task.path, MOST_BYTES)
     except OSError as exc:
         return Labelling(error=f"cannot be read: {exc.strerror or exc}")
     return labeller(data, task.own)
@@ -216,12 +217,7 @@ def label_task(labeller: Labeller, task: Task) -> Labelling:
 
 def _decoded(data: bytes) -> tuple[NDArray[np.uint8] | None, str]:
     """(H, W, 3) BGR, turned upright; or None and why."""
-    if not data:
-        return None, "is empty (0 bytes)"
-    if data.startswith(b"\xff\xd8") and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda"):
-        return None, "is a JPEG that is cut off"  # OpenCV would fill it up with grey
     try:
-        pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    except cv2.error:
-        pixels = None
-    return (None, "cannot be decoded as a picture") if pixels is None else (np.asarray(pixels, np.uint8), "")
+        return decode_image(data, "the image"), ""
+    except SourceBroken as exc:
+        return None, str(exc).removeprefix("the image ")

@@ -21,6 +21,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.capture.images import read_image
 from edgevision.datasets.near_duplicates import distance, picture_hash
 from edgevision.errors import SourceBroken, UsageError
 from edgevision.evaluation.plots import write_picture
@@ -207,11 +208,12 @@ class Collector:
             except (ValueError, TypeError, KeyError):
                 continue  # the line in work when the process was killed
         for name in list(self._kept):
-            picture = cv2.imread(str(self.folder / name))
-            if picture is None:
+            try:
+                picture = read_image(self.folder / name)
+            except SourceBroken:
                 del self._kept[name]
                 continue
-            self._thumbs[name] = thumbnail(np.asarray(picture, np.uint8))
+            self._thumbs[name] = thumbnail(picture)
 
 
 def collect(source: Source, name: str, collector: Collector, progress: Progress | None = None) -> CollectReport:

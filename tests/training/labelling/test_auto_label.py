@@ -125,10 +125,10 @@ def test_others_label_when_one_teacher_fails_and_all_failing_says_why(teachers):
 def test_broken_bytes_are_said(teachers):
     teachers["a"] = Teacher("a@1", ("blob",), [])
     made = Labeller(specs("a"), settings())
-    assert made(b"").error == "is empty (0 bytes)"
-    assert made(b"hello").error == "cannot be decoded as a picture"
+    assert made(b"").error.startswith("is empty (0 bytes)")
+    assert made(b"hello").error.startswith("is no image, or is damaged (5 bytes)")
     jpeg = cv2.imencode(".jpg", np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8))[1].tobytes()
-    assert made(jpeg[: len(jpeg) // 2]).error == "is a JPEG that is cut off"
+    assert made(jpeg[: len(jpeg) // 2]).error.startswith("is a JPEG that is cut off")
     assert made(jpeg).error == ""
 
 
@@ -184,7 +184,8 @@ def test_a_folder_is_labelled_by_a_real_model(pictures, blobs, tmp_path):
     report = label_folder(pictures, tmp_path / "data", *real(blobs))
     assert (report.asked, report.labelled, report.failed, report.nothing) == (14, 12, 2, 3)
     assert report.objects["spot"] == 18
-    assert set(report.troubles) == {"cannot be decoded as a picture", "is empty (0 bytes)"} | set(report.troubles)
+    assert "is empty (0 bytes)" in report.troubles
+    assert any("is a JPEG" in trouble for trouble in report.troubles)
     data = read_data(tmp_path / "data")
     by_status = {p.labels.file: p.labels.status for p in data.pictures}
     assert by_status["one/broken.jpg"] == by_status["two/empty.png"] == "failed"
