@@ -48,6 +48,7 @@ class ReconnectingSource(ContextManaged):
         self._info = self._raw.info
         self._opening: BoundedQueue[Source] | None = None
         self._trouble: str | None = None
+        self._told: set[str] = set()
         self._next_index = 0
         self._offset = 0
         self._fresh_from_ns = 0
@@ -101,8 +102,8 @@ class ReconnectingSource(ContextManaged):
 
     def _lose(self, raw: Source, reason: str) -> None:
         """Release the device, and say so."""
-        self._trouble = f"{reason}; trying to open it again"
-        _log.warning("%s", self._trouble)
+        self._told = set()
+        self._tell(reason)
         self._lost_ns = self._clock()
         with self._lock:
             self._raw = None
@@ -131,6 +132,16 @@ class ReconnectingSource(ContextManaged):
             _log.warning("%s is back after %.1f s", self._info.name, (self._clock() - self._lost_ns) / 1e9)
             return
 
+    def _tell(self, reason: str) -> None:
+        """Show why there is no picture: first why the device went, then why it does not open (another password, say).
+
+        Each reason is logged once until the device is back.
+        """
+        self._trouble = f"{reason}; trying to open it again"
+        if reason not in self._told:
+            self._told.add(reason)
+            _log.warning("%s", self._trouble)
+
     def _attempt(self) -> Source | None:
         """Open the device once, in a thread of its own: opening can block for longer than `close` may."""
         opening: BoundedQueue[Source] = BoundedQueue()
@@ -152,8 +163,10 @@ class ReconnectingSource(ContextManaged):
         threading.Thread(target=work, name="reopen", daemon=True).start()
         try:
             return opening.take()
-        except (SourceError, Closed) as exc:
-            _log.debug("still lost: %s", exc)
+        except Closed:
+            return None
+        except SourceError as exc:
+            self._tell(str(exc))
             return None
         finally:
             with self._lock:

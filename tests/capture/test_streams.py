@@ -23,8 +23,10 @@ from edgevision.capture.stream import StreamSource
 from edgevision.errors import SourceBroken, SourceLost, SourceNotFound
 from edgevision.interfaces import ContextManaged, Source
 from edgevision.types import Frame, SourceInfo
+from tests.support.page import running_page
 from tests.support.rtsp import RtspServer, missing
-from tests.support.video import WebCamera, film, number_of, picture, wait_until
+from tests.support.video import WebCamera, film, number_of, picture
+from tests.support.waiting import wait_for
 
 _log = logging.getLogger(__name__)
 
@@ -196,13 +198,13 @@ def test_away_and_back(web: WebCamera, caplog: pytest.LogCaptureFixture) -> None
         after: list[Frame] = []
         reader = threading.Thread(target=lambda: after.extend(itertools.islice(iter(source.read, None), 60)))
         reader.start()
-        wait_until(lambda: source.trouble)
+        wait_for(lambda: source.trouble)
         assert re.search("(ended by the server|connection broke); trying to open it again", source.trouble or "")
         time.sleep(1.0)  # some attempts are turned down meanwhile
         assert reader.is_alive()
         back_ns = time.monotonic_ns()
         web.away.clear()
-        took_s = wait_until(lambda: source.trouble is None)
+        took_s = wait_for(lambda: source.trouble is None)
         reader.join(10)
         assert took_s < 5
         new = [frame for frame in after if frame.captured_ns >= back_ns]
@@ -211,9 +213,44 @@ def test_away_and_back(web: WebCamera, caplog: pytest.LogCaptureFixture) -> None
         assert new[0].index == (old or [before])[-1].index + 1, "indices go on"
         assert all(number_of(frame.pixels) >= last_sent for frame in new)
     warnings = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
-    assert len(warnings) == 2, warnings
+    assert len(warnings) == 3, warnings
     assert "trying to open it again" in warnings[0]
-    assert re.search(r"is back after \d\.\d s", warnings[1])
+    assert "503" in warnings[1] or "5XX" in warnings[1]
+    assert re.search(r"is back after \d\.\d s", warnings[2])
+
+
+def test_a_password_changed_while_it_runs(web: WebCamera, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    with open_source(web.url(user="bob:hunter2@")) as source, running_page(source) as running:
+        wait_for(lambda: running.app.status.state == "running")
+        web.turns_down = True
+        web.away.set()  # a camera ends its sessions when its password is changed
+        wait_for(lambda: "401" in (source.trouble or ""))
+        wait_for(lambda: "401" in running.app.status.detail)
+        time.sleep(1.2)  # further attempts
+        assert "401" in (source.trouble or ""), "the reason stays"
+        said = [record.getMessage() for record in caplog.records]
+        assert sum("401" in line for line in said) == 1, said
+        assert not any("hunter2" in line for line in said)
+        web.turns_down = False
+        web.away.clear()
+        assert wait_for(lambda: running.app.status.state == "running") < 5
+
+
+def test_reasons_that_alternate_are_logged_once_each(caplog: pytest.LogCaptureFixture) -> None:
+    refused = SourceNotFound("401")
+    bench = Bench(
+        Device([1, SourceLost("went")]),
+        *([GONE, refused] * 20),
+        Device([LATE, SourceLost("went")]),
+        GONE,
+        Device([LATE]),
+    )
+    source = bench.start()
+    for _ in range(3):
+        read_frame(source)
+    said = [r.getMessage().split(";")[0] for r in caplog.records if "back" not in r.getMessage()]
+    assert said == ["went", "nothing there", "401", "went", "nothing there"]
 
 
 # --- finite files over HTTP ------------------------------------------------------------------------------------------
@@ -353,9 +390,10 @@ def test_lost_and_found(loss: Exception | None, caplog: pytest.LogCaptureFixture
     # Soon at first, then less often, and never so seldom that 5 s would pass after its return.
     assert bench.pauses_s == [0.1, 0.2, 0.4, 0.5, 0.5, 0.5]
     words = "cam was unplugged" if loss else "cam ended"
-    assert bench.troubles == [f"{words}; trying to open it again"] * 6
+    later = ["nothing there; trying to open it again"] * 5
+    assert bench.troubles == [f"{words}; trying to open it again", *later], "the reason of the newest attempt"
     said = [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO]
-    assert said == [f"{words}; trying to open it again", "cam is back after 2.2 s"], "once each"
+    assert said == [f"{words}; trying to open it again", later[0], "cam is back after 2.2 s"], "once each"
     source.close()
     assert second.closed == 1
 
@@ -425,7 +463,7 @@ def test_close_between_attempts() -> None:
 
     source = ReconnectingSource(nothing, Device([SourceLost("went")]))
     reader, got = reading(source)
-    wait_until(lambda: attempts[0] >= 2)
+    wait_for(lambda: attempts[0] >= 2)
     closes_soon(source, reader)
     assert got == [None]
     assert source.read() is None
@@ -446,7 +484,7 @@ def test_close_while_an_attempt_hangs() -> None:
     closes_soon(source, reader)
     assert got == [None]
     answers.set()  # and now the camera opens after all
-    wait_until(lambda: late.closed)
+    wait_for(lambda: late.closed)
     assert late.reads == 0
 
 
@@ -537,17 +575,17 @@ def test_rtsp(rtsp: RtspServer) -> None:
 def test_rtsp_killed_and_restarted(rtsp: RtspServer) -> None:
     with open_source(rtsp.url(user="bob:hunter2@")) as source:
         watcher = Watcher(source)
-        wait_until(watcher.after(0))
+        wait_for(watcher.after(0))
         rtsp.kill()
-        lost_s = wait_until(lambda: source.trouble)
+        lost_s = wait_for(lambda: source.trouble)
         assert "ended by the server" in (source.trouble or "")
         assert "hunter2" not in (source.trouble or "")
         time.sleep(1.0)
         rtsp.start("blue")
         restarted = time.monotonic()
-        back_s = wait_until(watcher.after(restarted))
+        back_s = wait_for(watcher.after(restarted))
         newer = [frame for at, frame in watcher.frames if at > restarted]
-        wait_until(lambda: len(watcher.frames) > 10)
+        wait_for(lambda: len(watcher.frames) > 10)
         assert source.trouble is None
     watcher.end()
     assert colour_of(newer[0]) == "blue", "a frame from before"
@@ -561,19 +599,19 @@ def test_rtsp_killed_and_restarted(rtsp: RtspServer) -> None:
 def test_rtsp_silent_and_back(rtsp: RtspServer) -> None:
     with open_source(rtsp.url()) as source:
         watcher = Watcher(source)
-        wait_until(watcher.after(0))
+        wait_for(watcher.after(0))
         rtsp.signal(signal.SIGSTOP)
         stopped = time.monotonic()
-        lost_s = wait_until(lambda: source.trouble)
+        lost_s = wait_for(lambda: source.trouble)
         assert "has sent no picture for 2 s" in (source.trouble or "")
-        given_up_s = lost_s + wait_until(lambda: "trying to open it again" in (source.trouble or ""))
+        given_up_s = lost_s + wait_for(lambda: "trying to open it again" in (source.trouble or ""))
         last_before = watcher.frames[-1][0]
         assert last_before < stopped + 1
         time.sleep(1.0)
         rtsp.signal(signal.SIGCONT)
         continued_ns, continued = time.monotonic_ns(), time.monotonic()
-        back_s = wait_until(watcher.after(last_before))
-        wait_until(lambda: source.trouble is None)
+        back_s = wait_for(watcher.after(last_before))
+        wait_for(lambda: source.trouble is None)
         newer = [frame for at, frame in watcher.frames if at > last_before]
     watcher.end()
     assert all(frame.captured_ns >= continued_ns for frame in newer), "a frame from before"
@@ -587,7 +625,7 @@ def test_rtsp_silent_and_back(rtsp: RtspServer) -> None:
 def test_rtsp_closed_while_it_is_silent(rtsp: RtspServer) -> None:
     source = open_source(rtsp.url())
     watcher = Watcher(source)
-    wait_until(watcher.after(0))
+    wait_for(watcher.after(0))
     rtsp.signal(signal.SIGSTOP)
     time.sleep(0.5)
     read = len(watcher.frames)

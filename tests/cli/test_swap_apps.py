@@ -328,7 +328,7 @@ class TestRuntimeFolder:
     def test_the_app_looks_after_its_file(self, runtime, monkeypatch):
         monkeypatch.setattr(control_endpoint, "_LOOK_EVERY_S", 0.02)
         path = runtime / f"app-{os.getpid()}.json"
-        with open_source("scene://?size=64x48") as source, running_page(source) as running:
+        with open_source("scene://?size=96x64") as source, running_page(source) as running:
             with control_endpoint.ControlEndpoint(running.app, running.page):
                 token = json.loads(path.read_text())["token"]
                 path.unlink()
