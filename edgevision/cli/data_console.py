@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 _EXAMPLES = 3
 _EFFECTS = {
-    "image failed": "images that cannot be used: ",
-    "label left out": "labels left out: ",
-    "label changed": "labels changed: ",
+    "image failed": "; their images are not used",
+    "label left out": "; left out",
+    "label changed": "",
     "note": "",
 }
 _QUIET = ("no labels", "nothing")
@@ -54,17 +54,13 @@ def remarks(report: ReadingReport) -> None:
     """By reason: how often, and the first places with file and line."""
     from edgevision.datasets.reading_report import REASONS
 
-    for effect, heading in _EFFECTS.items():
+    for effect, what in _EFFECTS.items():
         for reason, count in report.by_effect(effect):  # type: ignore[arg-type]
             if reason in _QUIET:
                 continue
-            say(
-                f"{heading}: {count} {REASONS[reason].words}"
-                if effect != "note"
-                else f"{count} {REASONS[reason].words}"
-            )
-            kept = report.of(reason)
-            for remark in kept[:_EXAMPLES]:
+            say(f"{REASONS[reason].words}: {count}{what}")
+            first = report.of(reason)[:_EXAMPLES]
+            for remark in first:
                 say(f"  {remark}")
-            if count > len(kept[:_EXAMPLES]):
-                say(f"  and {count - len(kept[:_EXAMPLES])} more")
+            if len(report.of(reason)) > len(first):
+                say(f"  and {len(report.of(reason)) - len(first)} more")

@@ -162,7 +162,8 @@ class _CocoSet:
                 )
         ordered = sorted(categories, key=lambda c: _in_order(c["id"]))
         annotations = self._file.values.get("annotations")
-        used = {_key(a.get("category_id")) for a in annotations or () if isinstance(a, dict)}
+        listed = annotations if isinstance(annotations, list) else []
+        used = {_key(a.get("category_id")) for a in listed if isinstance(a, dict)}
         if has_parent_category(ordered) and _key(ordered[0]["id"]) not in used:
             ordered = ordered[1:]
         numbers: dict[str, int] = {}

@@ -12,11 +12,12 @@ from pathlib import Path
 from edgevision.capture.images import SUFFIXES, read_image
 from edgevision.datasets.annotations import LabelledData, Picture
 from edgevision.datasets.archive import is_zip
+from edgevision.datasets.class_names import NAME_FILES
 from edgevision.datasets.coco import CocoFolder
 from edgevision.datasets.coco_files import CocoFile, find_coco, is_coco, read_json, split_of
 from edgevision.datasets.data_folder import DataFolder, is_data_folder
 from edgevision.datasets.data_yaml import read_data_yaml
-from edgevision.datasets.file_tree import files_below, images_below
+from edgevision.datasets.file_tree import IMAGE_FOLDERS, LABEL_FOLDERS, SPLIT_WORDS, files_below, images_below
 from edgevision.datasets.found_image import FoundImage, Layout, read_found
 from edgevision.datasets.other_layouts import way_from
 from edgevision.datasets.reading_report import ReadingReport
@@ -79,6 +80,10 @@ def _layout(
         return _layout_of_file(place, classes, unnamed, report)
     if not place.is_dir():
         raise UsageError(f"{place}: expected a folder of labelled images, found nothing; check the path")
+    inner = _only_folder(place)
+    if inner is not None:
+        report.add("selection", place, f"holds one folder, {inner.name}, which is read")
+        return _layout(inner, classes, unnamed, report)
     given = looks_like_yolo(place, report)
     coco = find_coco(place, report)
     if not isinstance(given, bool):
@@ -91,10 +96,6 @@ def _layout(
         return CocoFolder(coco, place, report), "COCO"
     if is_voc(place):
         return VocFolder(place, classes, report), "Pascal VOC"
-    inner = _only_folder(place)
-    if inner is not None:
-        report.add("selection", place, f"holds one folder, {inner.name}, which is read")
-        return _layout(inner, classes, unnamed, report)
     raise UsageError(_not_known(place))
 
 
@@ -135,8 +136,12 @@ def _only_folder(place: Path) -> Path | None:
     """The one folder in a place that holds no more than it and some texts: what an archive has at its top."""
     entries = [p for p in place.iterdir() if not p.name.startswith((".", "__MACOSX"))]
     folders = [p for p in entries if p.is_dir()]
-    others = [p for p in entries if p.is_file() and p.suffix.lower() in SUFFIXES]
-    return folders[0] if len(folders) == 1 and not others else None
+    texts = all(p.suffix.lower() in ("", ".txt", ".md", ".pdf", ".html") for p in entries if p.is_file())
+    if len(folders) != 1 or not texts or any(p.name.lower() in NAME_FILES for p in entries):
+        return None
+    name = folders[0].name.lower()
+    is_part = name in (*SPLIT_WORDS, *IMAGE_FOLDERS, *LABEL_FOLDERS, "annotations", "obj_train_data")
+    return None if is_part else folders[0]
 
 
 def _own(place: Path, part: str, limit: int | None, report: ReadingReport) -> LabelledData:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,13 +20,13 @@ class Reason:
 
     effect: Effect
     words: str
-    """Reads after a count: ``3 labels with an unknown class``."""
+    """Of several: ``labels with impossible numbers``."""
 
 
 REASONS: dict[str, Reason] = {
-    "image unreadable": Reason("image failed", "images that cannot be read"),
-    "image missing": Reason("image failed", "images that are named and not there"),
-    "bad text": Reason("image failed", "images whose label file cannot be read"),
+    "image unreadable": Reason("image failed", "image files that cannot be read"),
+    "image missing": Reason("image failed", "labels that name an image that is not there"),
+    "bad text": Reason("image failed", "label files that cannot be read"),
     "bad row": Reason("image failed", "labels that are not in the format"),
     "bad number": Reason("image failed", "labels with impossible numbers"),
     "unknown class": Reason("image failed", "labels of a class that has no name"),
@@ -118,6 +119,12 @@ class ReadingReport:
                 for r in self.remarks
             ],
         }
+
+
+def place_and_text(error: Exception, path: object) -> tuple[str, str]:
+    """A message ``path:4: text`` as its place and its text."""
+    match = re.match(rf"({re.escape(str(path))}(?::\d+)?): *(.*)", str(error), re.DOTALL)
+    return (match[1], match[2]) if match else (str(path), str(error))
 
 
 def _one_line(text: str) -> str:

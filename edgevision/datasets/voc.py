@@ -16,7 +16,7 @@ from edgevision.datasets.box_check import checked_box
 from edgevision.datasets.class_names import check_names
 from edgevision.datasets.file_tree import files_below, images_below, split_in, without_image_folder
 from edgevision.datasets.found_image import FoundImage, Sizes
-from edgevision.datasets.reading_report import LabelError, ReadingReport
+from edgevision.datasets.reading_report import LabelError, ReadingReport, place_and_text
 from edgevision.datasets.safe_names import safe_name
 from edgevision.datasets.text_encoding import read_text
 from edgevision.datasets.xml_file import Element, read_xml
@@ -148,7 +148,7 @@ def _annotation(path: Path) -> Element | LabelError | None:
     try:
         element = read_xml(path)
     except UsageError as exc:
-        return LabelError("bad text", str(path), str(exc).removeprefix(str(path)).lstrip(": "))
+        return LabelError("bad text", *place_and_text(exc, path))
     return element if element.tag == "annotation" else None
 
 

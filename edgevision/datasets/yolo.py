@@ -24,7 +24,7 @@ from edgevision.datasets.file_tree import (
     without_image_folder,
 )
 from edgevision.datasets.found_image import FoundImage, Sizes
-from edgevision.datasets.reading_report import LabelError, ReadingReport
+from edgevision.datasets.reading_report import LabelError, ReadingReport, place_and_text
 from edgevision.datasets.safe_names import safe_name
 from edgevision.datasets.text_encoding import read_text
 from edgevision.datasets.yolo_parts import Member, members_of
@@ -78,7 +78,7 @@ class YoloFolder:
             except LabelError as exc:
                 self._rows[file] = exc
             except UsageError as exc:
-                self._rows[file] = LabelError("bad text", str(file), str(exc).removeprefix(f"{file}").lstrip(": "))
+                self._rows[file] = LabelError("bad text", *place_and_text(exc, file))
         stated = self._given.keypoint_shape if self._given is not None else None
         self._format = RowFormat.of((r for rows in self._rows.values() if isinstance(rows, list) for r in rows), stated)
 
@@ -201,8 +201,8 @@ def looks_like_yolo(root: Path, report: ReadingReport) -> DataYaml | bool | None
             folders = file.relative_to(root).parts[:-1]
             if any(p.casefold() in LABEL_FOLDERS for p in folders) or _image_beside(file):
                 return None
-    in_labels = FileTree().child(root, "labels")
-    if in_labels is not None and in_labels.is_dir():
+    labels = FileTree().child(root, "labels")
+    if labels is not None and labels.is_dir() and not any(labels.glob("*.[xj][ms]*")):
         return None
     home, tree = data_root(root), FileTree()
     above = [p for p in root.parents if p == home or home in p.parents]

@@ -42,22 +42,25 @@ class Row:
 
 def rows_of(text: str, file: object) -> list[Row]:
     """Rows of a label file's text. Raises `LabelError` for the first line that is not a class and numbers."""
-    rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        words = line.split()
-        if not words:
-            continue
-        place = f"{file}:{number}"
-        try:
-            if "_" in line:
-                raise ValueError
-            values = [float(w) for w in words]
-        except ValueError:
-            raise LabelError("bad row", place, f"expected numbers, got {line.strip()[:40]!r}") from None
-        if not math.isfinite(values[0]) or values[0] != int(values[0]):
-            raise LabelError("unknown class", place, f"expected a whole number as class, got {words[0][:20]}")
-        rows.append(Row(place, tuple(words[1:]), int(values[0]), tuple(values[1:])))
-    return rows
+    lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
+    try:
+        return [_row(line, f"{file}:{number}") for number, line in lines]
+    except LabelError as exc:
+        exc.others = len(lines) - 1
+        raise
+
+
+def _row(line: str, place: str) -> Row:
+    words = line.split()
+    try:
+        if "_" in line:
+            raise ValueError
+        values = [float(w) for w in words]
+    except ValueError:
+        raise LabelError("bad row", place, f"expected numbers, got {line.strip()[:40]!r}") from None
+    if not math.isfinite(values[0]) or values[0] != int(values[0]):
+        raise LabelError("unknown class", place, f"expected a whole number as class, got {words[0][:20]}")
+    return Row(place, tuple(words[1:]), int(values[0]), tuple(values[1:]))
 
 
 @dataclass(frozen=True, slots=True)

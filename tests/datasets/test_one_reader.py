@@ -49,7 +49,7 @@ def test_a_row_that_cannot_be_a_label_fails_its_image(tmp_path, row, said):
     data = read_data(tmp_path)
     assert boxes_of(data) == {"b": [("dog", (80, 30, 120, 70))]}
     assert said in data.pictures[0].labels.error
-    assert data.report.counts["with its image"] == int("numbers, got 'p" not in said and "whole" not in said)
+    assert data.report.counts["with its image"] == 1
     with pytest.raises(UsageError, match=r"a\.txt:2: expected"):
         data_set(tmp_path)
 
