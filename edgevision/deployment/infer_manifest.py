@@ -17,6 +17,7 @@ from edgevision.detectors.decoders import (
     FAMILIES,
     Graph,
     Guess,
+    family_named,
     guesses,
     recognise,
     standard_recipe,
@@ -95,22 +96,25 @@ def settle(graph: Graph, run_once: RunOnce, wish: AddOptions, name: str) -> tupl
     """The manifest of a graph, and from what it was concluded. Raises `ModelInvalid` and `UsageError`."""
     where = graph.where
     feed = feeding(graph, parse_input(wish.input))
-    told = recognise(graph) if wish.family in (None, "ultralytics") else None
+    wished = None if wish.family is None else family_named(wish.family, where)
+    told = recognise(graph) if wished is None or wished.startswith("ultralytics") else None
     sides = (feed["height_px"], feed["width_px"])
     shape = (1, 3, *sides) if feed["layout"] == "nchw" else (1, *sides, 3)
     outputs = run_once(shape)
     found = guesses(outputs, (feed["width_px"], feed["height_px"]))
-    if wish.family is not None:
-        family, why = wish.family, "as you said"
-        recipe = standard_recipe(family, outputs, where)
-    elif told is not None:
-        family, why, recipe = "ultralytics", "by the metadata of an Ultralytics export", dict(told["input"])
+    if told is not None and wished in (None, "ultralytics", told["family"]):
+        family, recipe = told["family"], dict(told["input"])
+        why = "by the metadata of an Ultralytics export"
+    elif wished is not None:
+        family, why, recipe = wished, "as you said", dict(standard_recipe(wished, outputs, where))
     else:
-        family, why = _only(found, graph, outputs)
-        recipe = standard_recipe(family, outputs, where)
+        family, why = _only(_with_classes(found, wish.classes), graph, outputs)
+        recipe = dict(standard_recipe(family, outputs, where))
     notes = [f"family {family}: {why}"]
     classes, class_note = _classes(where, wish.classes, told, found.get(family), family, outputs)
     notes.append(class_note)
+    if told is not None and "note" in told:
+        notes.append(told["note"])
     values = {**recipe, **feed, **parse_input(wish.input, recipe.get("channel_order", "rgb"))}
     if feed["dtype"] == "uint8":
         values = {k: v for k, v in values.items() if k not in ("mean", "std")}
@@ -197,6 +201,20 @@ def _metadata_side(graph: Graph, place: int) -> int | None:
     return numbers[min(place, len(numbers) - 1)] if numbers else None
 
 
+def _with_classes(found: Mapping[str, Guess], wished: str | None) -> Mapping[str, Guess]:
+    """The guesses that fit the names given, where any does; where one alone is usual for the shapes, that one."""
+    if wished is not None:
+        coco = wished.strip().lower() == "coco"
+        count = 0 if coco else len(parse_classes(wished))
+
+        def fits(guess: Guess) -> bool:
+            return not guess.class_counts or any(coco_names(n) if coco else n == count for n in guess.class_counts)
+
+        found = {family: guess for family, guess in found.items() if fits(guess)} or found
+    usual = {family: guess for family, guess in found.items() if not guess.seldom}
+    return usual or found
+
+
 def _only(found: Mapping[str, Guess], graph: Graph, outputs: tuple[TensorInfo, ...]) -> tuple[str, str]:
     if len(found) == 1:
         family, guess = next(iter(found.items()))
@@ -230,7 +248,7 @@ def _classes(
                 f"{where}: as {family} its outputs have {expected} classes, got {len(names)} names in --classes"
             )
         return names, f"{len(names)} classes: as you said"
-    if told is not None:
+    if told is not None and told["classes"]:
         names = tuple(told["classes"])
         if counts and len(names) not in counts:
             raise ModelInvalid(

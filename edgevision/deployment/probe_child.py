@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.child_process import answer_requests
+from edgevision.deployment.plausible_boxes import LEAST_SCORE, what_is_misread
+from edgevision.detectors.decoders import Candidates
 from edgevision.detectors.manifest import manifest_from
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_protobuf import inspect
@@ -89,7 +91,7 @@ class _Child:
         session = self._loaded()
         detector = OnnxDetector(manifest_from(values, self.where), session)
         recipe = detector.manifest.input
-        runs, times_ms, counts = [], [], []
+        runs, times_ms, counts, candidates = [], [], [], []
         for picture in _pictures(recipe.width_px, recipe.height_px):
             prepared = detector.prepare(picture)
             began = time.perf_counter()
@@ -101,6 +103,7 @@ class _Child:
                         f"{self.where}: its output {info.name} has numbers that are not finite (NaN or infinite): the "
                         "file is damaged, or its export went wrong; export or copy it again"
                     )
+            candidates.append(detector.candidates(raw, min(LEAST_SCORE, detector.min_score)))
             found = detector.decode(raw)
             highest = int(found.class_ids.max()) if len(found) else 0
             if highest >= len(detector.classes):
@@ -111,6 +114,8 @@ class _Child:
             counts.append(len(found))
             runs.append(raw.outputs)
         silent = self._check_alive(runs, session)
+        if not silent:
+            self._check_layout(candidates, detector)
         return {
             "median_ms": statistics.median(times_ms),
             "detections": counts,
@@ -132,6 +137,17 @@ class _Child:
             f"{self.where}: gives the same outputs ({names}) for every picture: it sees nothing; it is damaged, or its "
             "export left the input unused"
         )
+
+    def _check_layout(self, candidates: list[Candidates], detector: OnnxDetector) -> None:
+        manifest = detector.manifest
+        recipe = manifest.input
+        seen = what_is_misread(candidates, (recipe.width_px, recipe.height_px), detector.min_score)
+        if seen is not None:
+            outputs = ", ".join(map(str, detector.session.outputs))
+            raise ModelInvalid(
+                f"{self.where}: as {manifest.family} its outputs ({outputs}) are read wrongly: {seen}; say what it is "
+                "with --family, or export it again"
+            )
 
     def _loaded(self) -> Session:
         if self._session is None:

@@ -14,6 +14,7 @@ from edgevision.detectors.decoders import Candidates, Head, make_decoder
 from edgevision.detectors.engines import DEFAULT_ENGINE, InferenceSession
 from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.preprocess import Letterbox, Prepared, Preprocessor
+from edgevision.detectors.rotated_boxes import rotated_nms
 from edgevision.errors import ModelFailed, ModelInvalid, UsageError
 from edgevision.types import Detections
 
@@ -88,11 +89,12 @@ class OnnxDetector:
         self._preprocessor.give_back(prepared)
         return raw
 
-    def decode(self, raw: RawOutputs) -> Detections:
+    def candidates(self, raw: RawOutputs, min_score: float) -> Candidates:
+        """What the head gives over a threshold, in input pixels. Raises `ModelFailed` and `ModelInvalid`."""
         try:
             # What overflows is refused in one sentence below; numpy's warnings would be a second and third.
             with np.errstate(over="ignore", invalid="ignore"):
-                found = self._decoder.decode(raw.outputs, self.min_score)
+                found = self._decoder.decode(raw.outputs, min_score)
         except (ValueError, IndexError) as exc:
             shapes = ", ".join(str(o.shape) for o in raw.outputs)
             raise ModelFailed(f"{self.name}: outputs {shapes} cannot be read as {self.manifest.family}: {exc}") from exc
@@ -103,11 +105,11 @@ class OnnxDetector:
                 f"{self.name}: expected classes 0 to {len(self.classes) - 1} for {len(self.classes)} names, got class "
                 f"{found.class_ids.max()}; give as many --classes as it was trained on"
             )
-        found = self._wanted(found)
-        if self._decoder.needs_nms:
-            index = nms(found.boxes, found.scores, found.class_ids, self.iou_threshold, MOST_DETECTIONS)
-        else:
-            index = np.argsort(-found.scores, kind="stable")[:MOST_DETECTIONS]
+        return found
+
+    def decode(self, raw: RawOutputs) -> Detections:
+        found = self._wanted(self.candidates(raw, self.min_score))
+        index = self._best(found)
         boxes = raw.letterbox.to_frame(found.boxes[index])
         # A box that lay wholly in the padding has no extent in the frame.
         inside = ((boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])).nonzero()[0]
@@ -121,14 +123,22 @@ class OnnxDetector:
             for _ in range(runs):
                 self.decode(self.infer(self.prepare(picture), lane))
 
+    def _best(self, found: Candidates) -> NDArray[np.int64]:
+        """Indices of what is shown, best first: of boxes that overlap the best one."""
+        if found.suppressed or not self._decoder.needs_nms:
+            return np.argsort(-found.scores, kind="stable")[:MOST_DETECTIONS]
+        if found.rotated is not None:
+            return rotated_nms(found.rotated, found.scores, found.class_ids, self.iou_threshold, MOST_DETECTIONS)
+        return nms(found.boxes, found.scores, found.class_ids, self.iou_threshold, MOST_DETECTIONS)
+
     def _wanted(self, found: Candidates) -> Candidates:
         keep: NDArray[Any] | None = None
         if self._only is not None:
             keep = np.flatnonzero(np.isin(found.class_ids, self._only))
-            found = Candidates(found.boxes[keep], found.scores[keep], found.class_ids[keep])
+            found = found.take(keep)
         if len(found.scores) > MOST_CANDIDATES:
             keep = np.argpartition(-found.scores, MOST_CANDIDATES)[:MOST_CANDIDATES]
-            found = Candidates(found.boxes[keep], found.scores[keep], found.class_ids[keep])
+            found = found.take(keep)
         return found
 
 

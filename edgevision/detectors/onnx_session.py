@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import ModuleType
@@ -86,6 +87,8 @@ class Session:
                 ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]) for _ in range(lanes)
             ]
         except Exception as exc:  # onnxruntime raises its own classes, RuntimeError and ValueError alike
+            if (newer := _made_for_newer(str(exc), ort.__version__)) is not None:
+                raise ModelInvalid(f"{where}: {newer}") from exc
             raise ModelInvalid(
                 f"{where}: expected an ONNX model that onnxruntime can load, got: {_brief(exc)}"
             ) from exc
@@ -116,9 +119,42 @@ def _info(value: Any) -> TensorInfo:
     return TensorInfo(value.name, shape, _ELEMENT.get(value.type, value.type))
 
 
+_OPSET_OF_OLD_IR = 17
+"""Exporters write an IR version that fits the opset; this one every onnxruntime since 2022 reads."""
+
+
+def _made_for_newer(message: str, version: str) -> str | None:
+    """The sentence for a file of an IR version or opset that this onnxruntime does not know yet, or None."""
+    ir = re.search(r"Unsupported model IR version: (\d+), max supported IR version: (\d+)", message)
+    if ir:
+        what, opset = f"its IR version is {ir[1]}, onnxruntime {version} reads up to {ir[2]}", _OPSET_OF_OLD_IR
+    else:
+        found = re.search(r"Opset (\d+) is under development.*domain (\S+) is till opset (\d+)", message, re.DOTALL)
+        if found is None:
+            return None
+        domain = "" if found[2] == "ai.onnx" else f" of {found[2]}"
+        what, opset = f"its opset{domain} is {found[1]}, onnxruntime {version} reads up to {found[3]}", int(found[3])
+    return f"made for a newer onnxruntime ({what}): export with opset {opset}, or upgrade onnxruntime"
+
+
 def _brief(exc: BaseException) -> str:
     """The telling part of onnxruntime's message, on one line."""
     text = " ".join(str(exc).split())
     if "] : " in text:
         text = text.split("] : ", 1)[1]
+    text = _without_signature(text)
     return text if len(text) <= 200 else text[:197] + "..."
+
+
+def _without_signature(text: str) -> str:
+    """The message without the place in onnxruntime's source and the C++ function that it begins with."""
+    place = re.match(r"(?:\d+ : [A-Z_]+ : )?\S+\.(?:cc|h|cpp|hpp):\d+ ", text)
+    if place is None:
+        return text
+    depth, start = 0, text.find("(", place.end())
+    for k in range(max(start, 0), len(text)):
+        depth += {"(": 1, ")": -1}.get(text[k], 0)
+        if depth == 0:
+            rest = text[k + 1 :].removeprefix(" const").strip()
+            return rest or text
+    return text

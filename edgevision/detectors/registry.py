@@ -7,6 +7,7 @@ A model is a folder with ``model.onnx`` and ``model.toml``, named on the search 
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import sys
 from collections.abc import Collection, Iterator
@@ -22,6 +23,7 @@ from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import default_threads
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
 
+_log = logging.getLogger(__name__)
 DEFAULT_MODEL = "person"
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin"}
 MOST_BYTES = 2 << 30
@@ -180,6 +182,8 @@ def detector_from(
     sha256 = hashlib.sha256(graph).hexdigest()
     session = open_session(engine_for(engine, sha256, user_data_folder()), graph, str(stored.path), count, lanes)
     manifest = stored.manifest or from_metadata(stored.path, session)
+    if stored.manifest is None:
+        _say_what_is_not_read(session)
     manifest = _resized(manifest, session, side_px)
     if manifest.sha256 is None:
         # So that whoever compares two models can tell their bytes apart.
@@ -214,8 +218,8 @@ def read_graph(stored: StoredModel) -> bytes:
 
 def from_metadata(path: Path, session: Graph) -> Manifest:
     """A manifest from what a loaded graph says of itself. Raises `ModelInvalid`."""
-    values = recognise(session)
-    if values is None:
+    told = recognise(session)
+    if told is None:
         outputs = "; ".join(str(o) for o in session.outputs)
         inputs = "; ".join(str(i) for i in session.inputs)
         raise ModelInvalid(
@@ -223,7 +227,20 @@ def from_metadata(path: Path, session: Graph) -> Manifest:
             f"Put a {path.stem}.toml beside it with family ({', '.join(sorted(FAMILIES))}), classes and [input]; "
             f"or have one made: edgevision models add {path.name}"
         )
+    if not told["classes"]:
+        raise ModelInvalid(
+            f"{path}: its metadata carries no class names; say them: edgevision models add {path.name} --classes "
+            "names.txt (or a,b,c or coco)"
+        )
+    values = {key: value for key, value in told.items() if key != "note"}
     return manifest_from({"name": model_name(path.stem), **values}, f"{path} (metadata)")
+
+
+def _say_what_is_not_read(session: Graph) -> None:
+    """Once for each load of a bare file: `models add` writes it into the model's card."""
+    note = (recognise(session) or {}).get("note")
+    if note:
+        _log.warning("%s: %s", session.where, note)
 
 
 def _resized(manifest: Manifest, session: Graph, side_px: int | None) -> Manifest:

@@ -114,7 +114,7 @@ def test_outputs_of_another_family_are_refused_with_a_sentence(family):
 
 
 def test_unknown_family_names_the_known_ones():
-    with pytest.raises(ModelInvalid, match=r"unknown family 'yolo99'; known are .*nanodet, .*ultralytics, yolox"):
+    with pytest.raises(ModelInvalid, match=r"unknown family 'yolo99'; known are .*nanodet, .*ultralytics, .*yolox"):
         make_decoder("yolo99", head(np.zeros((1, 9, 11), np.float32)))
 
 
@@ -132,11 +132,27 @@ def test_ultralytics_metadata_is_read(tmp_path):
     assert (values["input"]["width_px"], values["input"]["height_px"]) == (32, 32)
 
 
-def test_another_task_is_refused(tmp_path):
+@pytest.mark.parametrize("task", ["classify", "semantic", "depth"])
+def test_a_task_without_boxes_is_refused(tmp_path, task):
     session = exported(tmp_path, {0: "cat"}, [32, 32])
-    session.metadata = {**session.metadata, "task": "segment"}
-    with pytest.raises(ModelInvalid, match="expected a detection model, got Ultralytics task 'segment'"):
+    session.metadata = {**session.metadata, "task": task}
+    with pytest.raises(ModelInvalid, match=f"expected a model that gives boxes, got Ultralytics task '{task}'"):
         recognise(session)
+
+
+@pytest.mark.parametrize("names", [None, {}, [], "", {0: ""}, {0: None, 1: None}, ["", " "]])
+def test_no_names_are_no_error(tmp_path, names):
+    session = exported(tmp_path, {0: "cat"}, [32, 32])
+    session.metadata = {**session.metadata, "names": "" if names == "" else repr(names)}
+    values = recognise(session)
+    assert values is not None
+    assert values["classes"] == []
+
+
+def test_a_class_without_a_name_among_others_keeps_its_place(tmp_path):
+    values = recognise(exported(tmp_path, {0: "cat", 1: "", 2: "dog"}, [32, 32]))
+    assert values is not None
+    assert values["classes"] == ["cat", "class 1", "dog"]
 
 
 def test_metadata_is_data_and_never_run(tmp_path):

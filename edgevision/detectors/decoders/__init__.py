@@ -16,6 +16,10 @@ from edgevision.errors import ModelInvalid
 
 FAMILIES = {
     "ultralytics": "edgevision.detectors.decoders.ultralytics:UltralyticsDecoder",
+    "ultralytics-segment": "edgevision.detectors.decoders.ultralytics_segment:UltralyticsSegmentDecoder",
+    "ultralytics-pose": "edgevision.detectors.decoders.ultralytics_pose:UltralyticsPoseDecoder",
+    "ultralytics-obb": "edgevision.detectors.decoders.ultralytics_obb:UltralyticsObbDecoder",
+    "ultralytics-rtdetr": "edgevision.detectors.decoders.ultralytics_rtdetr:UltralyticsRtdetrDecoder",
     "yolox": "edgevision.detectors.decoders.yolox:YoloxDecoder",
     "nanodet": "edgevision.detectors.decoders.nanodet:NanodetDecoder",
     "fastestdet": "edgevision.detectors.decoders.fastestdet:FastestdetDecoder",
@@ -23,16 +27,54 @@ FAMILIES = {
     "detr": "edgevision.detectors.decoders.detr:DetrDecoder",
     "detection-boxes": "edgevision.detectors.decoders.detection_boxes:DetectionBoxesDecoder",
     "ssd": "edgevision.detectors.decoders.ssd:SsdDecoder",
+    "mmdeploy": "edgevision.detectors.decoders.mmdeploy:MmdeployDecoder",
+    "yolo-fastestv2": "edgevision.detectors.decoders.yolo_fastestv2:YoloFastestV2Decoder",
+    "yolo-nas": "edgevision.detectors.decoders.yolo_nas:YoloNasDecoder",
+    "yolov7": "edgevision.detectors.decoders.yolov7:Yolov7Decoder",
+    "tflite-boxes": "edgevision.detectors.decoders.tflite_boxes:TfliteBoxesDecoder",
     "classifier": "edgevision.detectors.decoders.classifier:ClassifierDecoder",
 }
 
+ALIASES = {
+    "yolov5": "ultralytics",
+    "yolov8": "ultralytics",
+    "yolov9": "ultralytics",
+    "yolov10": "ultralytics",
+    "yolo11": "ultralytics",
+    "yolo12": "ultralytics",
+    "yolo26": "ultralytics",
+    "ultralytics-detect": "ultralytics",
+    "ultralytics-seg": "ultralytics-segment",
+    "picodet": "nanodet",
+    "nanodet-plus": "nanodet",
+    "ultraface": "ssd",
+    "d-fine": "detr",
+    "dfine": "detr",
+    "rf-detr": "detr",
+    "rfdetr": "detr",
+    "efficientdet": "detection-boxes",
+    "efficientdet-lite": "detection-boxes",
+    "ssd-mobilenet": "detection-boxes",
+    "tf-od": "detection-boxes",
+    "torchvision": "detection-boxes",
+    "rtmdet": "mmdeploy",
+    "yolonas": "yolo-nas",
+    "pp-yoloe": "yolo-nas",
+    "ppyoloe": "yolo-nas",
+    "yolofastestv2": "yolo-fastestv2",
+    "yolo-fastest-v2": "yolo-fastestv2",
+}
+"""What a model is called, and the family by which it is read."""
+
 __all__ = [
+    "ALIASES",
     "FAMILIES",
     "Candidates",
     "Decoder",
     "Graph",
     "Guess",
     "Head",
+    "family_named",
     "guesses",
     "make_decoder",
     "recognise",
@@ -44,6 +86,14 @@ __all__ = [
 def make_decoder(family: str, head: Head) -> Decoder:
     """The decoder of a family for a graph's outputs. Raises `ModelInvalid` where they do not fit."""
     return cast(Decoder, getattr(_module(family, head.where), FAMILIES[family].split(":")[1])(head))
+
+
+def family_named(text: str, where: str) -> str:
+    """The family that a user calls by its own name or by a model's. Raises `ModelInvalid` for one that is not known."""
+    name = text.strip().lower().replace("_", "-")
+    name = ALIASES.get(name, name)
+    _module(name, where)
+    return name
 
 
 def recognise(graph: Graph) -> dict[str, Any] | None:

@@ -55,7 +55,23 @@ class Candidates:
     """(N,) in 0-1."""
     class_ids: NDArray[np.int64]
     """(N,)"""
+    suppressed: bool = False
+    """Nothing is left to suppress: the graph has done it, or one box a thing is what it gives."""
+    rotated: NDArray[np.float32] | None = None
+    """(N, 5) centre x, y, width, height in input pixels and the angle in radians, of a head whose boxes are turned:
+    overlaps are then those of the turned boxes. ``boxes`` enclose them."""
 
+    def take(self, index: NDArray[Any]) -> Candidates:
+        """Those at ``index``."""
+        rotated = None if self.rotated is None else self.rotated[index]
+        return Candidates(self.boxes[index], self.scores[index], self.class_ids[index], self.suppressed, rotated)
+
+
+LARGEST_SHARE = 4.0
+"""A dense head has boxes all over the image. In shares of the input none reaches so far out, in pixels most do: so the
+unit shows in every frame."""
+LARGEST_FINISHED_SHARE = 2.0
+"""Of finished boxes there may be one only. One that lies within 2 px of the corner is no object, but one in shares."""
 
 Recipe = Mapping[str, Any]
 """Values of a manifest's [input], without name, size, layout and type, which the graph itself tells."""
@@ -71,6 +87,8 @@ class Guess:
     """How many classes the head may have, likeliest first; empty where its shapes do not tell."""
     classes: tuple[str, ...] = ()
     """Their names, where the family is only ever trained on one set."""
+    seldom: bool = False
+    """Possible, but of the models with these shapes few are of this family."""
 
 
 class Decoder(Protocol):
@@ -96,6 +114,11 @@ def best_class(class_scores: NDArray[Any], min_score: float) -> tuple[NDArray[An
     few = class_scores[rows]
     classes = few.argmax(1)
     return rows, few[np.arange(len(rows)), classes].astype(np.float32), classes.astype(np.int64)
+
+
+def are_whole(numbers: NDArray[Any]) -> bool:
+    """Whether these are class numbers, as scores never all are."""
+    return bool(np.array_equal(numbers, np.rint(numbers)))
 
 
 def cell_count(input_wh: tuple[int, int], strides: tuple[int, ...]) -> int:

@@ -1,4 +1,4 @@
-"""Dense heads of boxes and scores: SSD, UltraFace, YOLO-NAS, YOLOv4's ONNX export.
+"""Dense heads of boxes and scores: SSD, UltraFace, YOLOv4's ONNX export.
 
 Boxes (1, A, 4) or (1, A, 1, 4) as corners, and scores (1, A, C) that are probabilities. Where C is one more than the
 classes, column 0 is the background (SSD, arXiv:1512.02325; UltraFace,
@@ -12,12 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.detectors.decoders.base import Candidates, Guess, Head, Recipe, best_class
+from edgevision.detectors.decoders.base import LARGEST_SHARE, Candidates, Guess, Head, Recipe, best_class, cell_count
 from edgevision.detectors.onnx_session import TensorInfo
 
-_LARGEST_SHARE = 4.0
-"""A head as dense as these has boxes all over the picture. In shares of the input none reaches so far out; in pixels
-most do. So the unit shows in every frame."""
 THRESHOLDS = {"score": 0.5, "iou": 0.4}
 """Softmax scores of a dense head: half is where the class is likelier than background."""
 
@@ -42,7 +39,7 @@ class SsdDecoder:
         scores = outputs[self._scores][0]
         rows, best, class_ids = best_class(scores[:, 1:] if self._background else scores, min_score)
         boxes = every[rows].astype(np.float32)
-        if len(rows) and every.max() <= _LARGEST_SHARE:
+        if len(rows) and every.max() <= LARGEST_SHARE:
             boxes *= self._input_whwh
         return Candidates(boxes, best, class_ids)
 
@@ -80,4 +77,7 @@ def guess(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> Guess |
         # Two columns are background and one class; of these nearly all are face detectors, yet a name is no proof.
         return Guess("boxes and two score columns, the first of them background", (1, 2), ("face",))
     counts = (columns - 1, columns) if columns > 1 else (1,)
-    return Guess(f"boxes and {columns} score columns for {rows or 'any number of'} anchors", counts)
+    # As many rows as there are cells is YOLO-NAS; an SSD has several anchors a cell.
+    seldom = rows == cell_count(input_wh, (8, 16, 32))
+    because = f"boxes and {columns} score columns for {rows or 'any number of'} anchors"
+    return Guess(because, counts, seldom=seldom)
