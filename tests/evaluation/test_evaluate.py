@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,9 +11,11 @@ import pytest
 from typer.testing import CliRunner
 
 from edgevision.cli.distill import app
+from edgevision.datasets.annotations import Box, Picture, PictureLabels
 from edgevision.datasets.dataset import read_data
 from edgevision.errors import UsageError
-from edgevision.evaluation.evaluate import evaluate, load_to_measure, of_part
+from edgevision.evaluation import contact_sheet
+from edgevision.evaluation.evaluate import evaluate, load_to_measure, of_part, outcome_of
 from edgevision.training.export import package_model
 from edgevision.training.export.model_card import ModelCardFields
 from edgevision.types import Detections
@@ -92,5 +95,22 @@ def test_a_card_does_not_call_a_class_false_that_the_scene_lacks(monkeypatch):
     shown = []
     monkeypatch.setattr(package_model, "sheet", lambda outcomes, classes: shown.extend(outcomes))
     package_model._scene_sheet(HatFinder(), ModelCardFields("hats"))
-    assert [o.ignored.tolist() for o in shown] == [[True, False]] * 8
-    assert sum(len(o.missed) for o in shown) > 8
+    assert [o.ignored.tolist() for o in shown] == [[True, False]] * 6
+    assert sum(len(o.missed) for o in shown) > 6
+
+
+def test_a_sheet_labels_only_what_is_false_or_missed(monkeypatch):
+    said = []
+    monkeypatch.setattr(
+        contact_sheet, "_say", lambda picture, text, place, colour, below=False: said.append((text, colour))
+    )
+    labels = PictureLabels("a.png", 64, 48, "done", (Box(0, (0, 0, 20, 20)), Box(0, (40, 20, 60, 40))))
+    found = Detections(
+        np.array([[0, 0, 20, 20], [30, 0, 38, 8]], np.float32), np.array([0.9, 0.8], np.float32), np.array([0, 0])
+    )
+    picture = Picture(Path(), labels, np.zeros((48, 64, 3), np.uint8))
+    outcome = outcome_of(picture, found, 0.3)
+    assert outcome.hit.tolist() == [True, False]
+    made = contact_sheet.sheet([outcome], ("person",))
+    assert said == [("0.80", contact_sheet.FALSE), ("missed", contact_sheet.MISSED)]
+    assert made.shape[1] >= 480
