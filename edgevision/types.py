@@ -29,6 +29,8 @@ class Detections:
     """(N,) index into the model's classes."""
     track_ids: NDArray[np.int64] | None = None
     """(N,) identity over time, or None where nothing tracks."""
+    looks: int = 1
+    """How many times the network looked at the frame: more than once where it zooms in."""
 
     def __post_init__(self) -> None:
         n = len(self.boxes)
@@ -49,7 +51,7 @@ class Detections:
     def select(self, index: NDArray[Any]) -> Detections:
         """Those that ``index`` names: a boolean mask (N,) or integer indices (K,)."""
         tracks = None if self.track_ids is None else self.track_ids[index]
-        return Detections(self.boxes[index], self.scores[index], self.class_ids[index], tracks)
+        return Detections(self.boxes[index], self.scores[index], self.class_ids[index], tracks, self.looks)
 
     def tracked(self, track_ids: NDArray[np.int64]) -> Detections:
         """The same detections with identities (N,)."""
@@ -152,6 +154,8 @@ class Result:
     predicted: bool = False
     """The network did not look at this frame: the detections are those of the last frame that it looked at, moved on to
     this frame's time by their tracks' motion. What has come or gone since is not in them."""
+    looks: int = 1
+    """How many times the network looked at this frame; 0 where the detections are predicted."""
 
     def age_ms(self, now_ns: int) -> float:
         """Milliseconds from exposure until ``now_ns`` (time.monotonic_ns())."""
@@ -178,6 +182,8 @@ class Status:
     source: str = ""
     detect_every: int = 1
     """Of so many frames one is detected, the others' boxes are predicted."""
+    looks: int = 1
+    """Looks at the newest frame: see `Result.looks`."""
 
     @property
     def news(self) -> tuple[str, str]:

@@ -53,7 +53,7 @@ def run(options: RunOptions) -> None:
         source = stack.enter_context(open_run_source(options, written))
         watch = ModelWatch(options.model) if options.watch_folder else None
         workers = usable_workers(options, default_workers(source.info))
-        detector, candidates = open_detector(options, workers, stack)
+        detector, candidates = open_detector(options, source.info, workers, stack)
         announce(f"{detector.name} on {describe_source(source.info)}")
         if options.detect_every > 1:
             announce(describe_interval(options.detect_every, source.info))

@@ -13,8 +13,11 @@ from edgevision.detectors.engines import AUTO, check_engine
 from edgevision.detectors.foundation import is_foundation
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import load_detector
+from edgevision.detectors.zoom import MOST_LOOKS, Zoom
 from edgevision.errors import UsageError
 from edgevision.interfaces import Detector
+from edgevision.pipeline.tracking_stage import USUAL_FPS
+from edgevision.types import SourceInfo
 
 
 def refuse_useless_options(options: RunOptions) -> None:
@@ -25,6 +28,11 @@ def refuse_useless_options(options: RunOptions) -> None:
         )
     if options.engine != AUTO:
         check_engine(options.engine)
+    zoom_looks(options)
+    if options.zoom != "off" and is_foundation(options.model):
+        raise UsageError(
+            "--zoom: expected a compact model, got a foundation model: leave it out"
+        )
     foundation_loader(options).check(
         options.model,
         iou=options.iou,
@@ -55,7 +63,26 @@ def usable_workers(options: RunOptions, default: int) -> int:
     return 1 if is_foundation(options.model) or options.then is not None else options.workers or default
 
 
-def open_detector(options: RunOptions, workers: int, stack: ExitStack) -> tuple[Detector, CandidateFactory]:
+def zoom_looks(options: RunOptions) -> int | None:
+    """The number of further looks that ``--zoom`` names; None for auto and off. Raises `UsageError`."""
+    if options.zoom in ("auto", "off"):
+        return None
+    if not options.zoom.isdecimal() or not 1 <= int(options.zoom[:4]) <= MOST_LOOKS:
+        raise UsageError(f"--zoom: expected auto, off or 1 to {MOST_LOOKS} further looks, got {options.zoom!r}")
+    return int(options.zoom)
+
+
+def zoom_for(options: RunOptions, source: SourceInfo) -> Zoom | None:
+    """How detectors look further on this source; None for not at all."""
+    looks = zoom_looks(options)
+    if options.zoom == "off" or is_foundation(options.model):
+        return None
+    return Zoom(looks, 1e3 / (source.fps or USUAL_FPS), tiled=looks is not None and not source.live)
+
+
+def open_detector(
+    options: RunOptions, source: SourceInfo, workers: int, stack: ExitStack
+) -> tuple[Detector, CandidateFactory]:
     """The detector that serves first, and the factory of its successors, which are set up as it is."""
     load = LoadOptions(
         min_score=options.conf,
@@ -67,14 +94,14 @@ def open_detector(options: RunOptions, workers: int, stack: ExitStack) -> tuple[
         track=options.tracking,
         engine=options.engine,
     )
-    foundation = foundation_loader(options)
+    foundation, zoom = foundation_loader(options), zoom_for(options, source)
     first: Detector
     if is_foundation(options.model):
         first = loaded = stack.enter_context(foundation(options.model))
         stack.callback(foundation.account, loaded, announce)
         announce(loaded.mode)
     else:
-        first = load_detector(
+        compact = load_detector(
             options.model,
             min_score=load.min_score,
             iou_threshold=load.iou_threshold,
@@ -84,8 +111,9 @@ def open_detector(options: RunOptions, workers: int, stack: ExitStack) -> tuple[
             lanes=workers,
             engine=load.engine,
         )
+        first = compact if zoom is None else zoom(compact)
     second: OnnxDetector | None = None
     if options.then is not None:
         second = load_detector(options.then, threads=options.threads, engine=options.engine)
-    candidates = CandidateFactory(load, first, foundation, second)
+    candidates = CandidateFactory(load, first, foundation, second, zoom)
     return first if second is None else SecondStage(first, second), candidates

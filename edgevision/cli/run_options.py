@@ -86,6 +86,15 @@ class RunOptions:
         int | None,
         typer.Option(min=1, max=64, help="Frames inferred at once. By default 1 when live.", rich_help_panel=_SPEED),
     ] = None
+    zoom: Annotated[
+        str,
+        typer.Option(
+            metavar="auto|off|N",
+            help="Further looks at full resolution where objects are small: N a frame, or as many as the frame rate "
+            "allows. Files and images: N tiles.",
+            rich_help_panel=_DETECTION,
+        ),
+    ] = "off"
     engine: Annotated[
         str,
         typer.Option(

@@ -18,6 +18,7 @@ from edgevision.detectors.foundation import is_foundation, load_foundation
 from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import StoredModel, detector_from, find_model, from_metadata, read_graph
+from edgevision.detectors.zoom import Zoom, ZoomDetector
 from edgevision.errors import ModelInvalid, UsageError
 from edgevision.evaluation.measure import measure_ap
 from edgevision.interfaces import Detector
@@ -51,9 +52,14 @@ class Candidate:
 
 def followed(candidate: Candidate, second: OnnxDetector) -> Candidate:
     """A candidate to be swapped in with ``second`` after it; its own checks look at it alone."""
+    return wrapped(candidate, lambda detector: SecondStage(detector, second))
+
+
+def wrapped(candidate: Candidate, wrap: Callable[[Detector], Detector]) -> Candidate:
+    """A candidate that serves inside another detector, ``wrap`` of it; its own checks look at it alone."""
     golden, measure = candidate.golden, candidate.measure_ap
     return Candidate(
-        lambda: SecondStage(candidate.load(), second),
+        lambda: wrap(candidate.load()),
         candidate.before,
         None if golden is None else lambda detector: golden(_first_of(detector)),
         None if measure is None else lambda detector, data, took: measure(_first_of(detector), data, took),
@@ -61,7 +67,9 @@ def followed(candidate: Candidate, second: OnnxDetector) -> Candidate:
 
 
 def _first_of(detector: Detector) -> Detector:
-    return detector.first if isinstance(detector, SecondStage) else detector
+    if isinstance(detector, SecondStage):
+        return _first_of(detector.first)
+    return detector.base if isinstance(detector, ZoomDetector) else detector
 
 
 _MOST_PROBED = 64
@@ -107,14 +115,16 @@ class CandidateFactory:
         serves: Detector | None = None,
         load_foundation: Callable[[str], Detector] = load_foundation,
         second: OnnxDetector | None = None,
+        zoom: Zoom | None = None,
     ) -> None:
         """``serves`` is the model that the loop has already; ``load_foundation`` loads a ``foundation:NAME``;
-        ``second`` comes after every model, see `SecondStage`."""
+        ``second`` comes after every model, see `SecondStage`; compact models look further with ``zoom``."""
         self.options = options or LoadOptions()
-        self._load_foundation, self._second = load_foundation, second
+        self._load_foundation, self._second, self._zoom = load_foundation, second, zoom
         self._lock = threading.Lock()
         self._bytes_of: dict[str, str] = {}
         self._probed: dict[str, _Probed] = {}
+        serves = None if serves is None else _first_of(serves)
         if isinstance(serves, OnnxDetector):
             self._told_apart(serves.manifest)
 
@@ -138,6 +148,9 @@ class CandidateFactory:
     def candidate(self, model: str) -> Candidate:
         """A model to swap in. Nothing is looked at yet."""
         alone = self._alone(model)
+        zoom = self._zoom
+        if zoom is not None and not is_foundation(model):
+            alone = wrapped(alone, lambda detector: zoom(detector) if isinstance(detector, OnnxDetector) else detector)
         return alone if self._second is None else followed(alone, self._second)
 
     def _alone(self, model: str) -> Candidate:

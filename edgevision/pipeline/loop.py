@@ -71,6 +71,7 @@ class Pipeline:
         self._inference: InferenceWorkers | None = None
         self._last: Result | None = None
         self._observers: tuple[Callable[[Result], None], ...] = ()
+        self._looks = 1
         self._paused_ns: int | None = None
         self._resumed_ns = 0
         self._detected_ns = 0
@@ -173,6 +174,7 @@ class Pipeline:
     def _serve(self, job: Job) -> Result:
         """One result: detect, draw, send."""
         result = self._detect(job)
+        self._looks = result.looks or self._looks
         status = self._status("running", result.model)
         snapshot = self._asked_for_snapshot()
         result, picture = self._draw(result, status, wanted=snapshot)
@@ -201,7 +203,8 @@ class Pipeline:
             track=now() - decoded,
         )
         detector = self._tracking.detector
-        return Result(frame, detections, times, detector.name, detector.classes, job.predicted)
+        looks = 0 if found is None else found[1].looks
+        return Result(frame, detections, times, detector.name, detector.classes, job.predicted, looks)
 
     def _draw(self, result: Result, status: Status, wanted: bool) -> tuple[Result, NDArray[np.uint8] | None]:
         """The picture, where it is wanted or a sink wants it."""
@@ -291,5 +294,6 @@ class Pipeline:
             model=model,
             source=self._source.info.name,
             detect_every=self._detect_every,
+            looks=self._looks,
         )
         return status

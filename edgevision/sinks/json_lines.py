@@ -1,7 +1,7 @@
 """One line of JSON a frame, to a file or to standard output.
 
     {"frame": 12, "captured_ns": 81020030040, "age_ms": 14.2, "model": "person@1.0.0", "source": "/dev/video0",
-     "size": [1280, 720], "predicted": false, "times_ms": {"capture": 31.0, …}, "detections":
+     "size": [1280, 720], "predicted": false, "looks": 1, "times_ms": {"capture": 31.0, …}, "detections":
      [{"box": [x1, y1, x2, y2], "score": 0.8731, "class": "person", "class_id": 0, "track_id": 3}]}
 
 Where no frames come, that is a line too, once for each state and reason, and once when they come again:
@@ -51,6 +51,7 @@ def as_record(result: Result, now_ns: int) -> dict[str, Any]:
         "source": result.frame.source.name,
         "size": list(result.frame.size_wh),
         "predicted": result.predicted,
+        "looks": result.looks,
         "times_ms": result.times.as_ms(),
         "detections": [
             {

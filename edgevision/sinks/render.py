@@ -237,9 +237,11 @@ def _label(name: str, score: float, track: int) -> str:
 
 def _words(status: Status) -> list[str]:
     """The status line, what matters most first: where a picture is narrow, the rest is left out."""
+    often = f" every {status.detect_every} frames" if status.detect_every > 1 else ""
+    looks = f", {status.looks} looks" if status.looks > 1 else ""
     words = [
         f"{status.fps:.1f} fps",
-        f"infer {status.infer_ms:.1f} ms" + (f" every {status.detect_every} frames" if status.detect_every > 1 else ""),
+        f"infer {status.infer_ms:.1f} ms{often}{looks}",
         f"age {status.age_ms:.0f} ms" if status.age_ms < 10_000 else f"age {status.age_ms / 1000:.0f} s",
         f"dropped {status.dropped}",
     ]

@@ -28,7 +28,7 @@ def test_json_lines_have_the_promised_shape(place):
     assert [line["frame"] for line in lines] == list(range(FRAMES))
     first = lines[0]
     assert set(first) == {
-        "frame", "captured_ns", "age_ms", "model", "source", "size", "predicted", "times_ms", "detections"
+        "frame", "captured_ns", "age_ms", "model", "source", "size", "predicted", "looks", "times_ms", "detections"
     }  # fmt: skip
     assert first["model"] == "blobs@1"
     assert first["size"] == [256, 128]

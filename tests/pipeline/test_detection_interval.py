@@ -10,7 +10,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from edgevision.bench.accuracy import LEAST_SCORE
 from edgevision.bench.image_sets import FrameSet
 from edgevision.bench.predict import at_cadence, find, scores_kept
 from edgevision.bench.records import ContenderRecord
@@ -20,6 +19,7 @@ from edgevision.deployment.gates import Gates
 from edgevision.deployment.report import Verdict
 from edgevision.deployment.swapper import Swapper
 from edgevision.errors import ModelFailed, UsageError
+from edgevision.evaluation.average_precision import LEAST_SCORE
 from edgevision.interfaces import Controls
 from edgevision.pipeline.detection_interval import Cadence, usable
 from edgevision.pipeline.loop import Pipeline

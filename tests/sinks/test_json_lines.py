@@ -38,7 +38,7 @@ def test_the_line_is_exactly_this(tmp_path):
         show(sink, result)
     (line,) = lines_of(tmp_path / "out.jsonl")
     assert list(line) == [
-        "frame", "captured_ns", "age_ms", "model", "source", "size", "predicted", "times_ms", "detections"
+        "frame", "captured_ns", "age_ms", "model", "source", "size", "predicted", "looks", "times_ms", "detections"
     ]  # fmt: skip
     assert line["times_ms"].keys() == set(STAGES)
     assert line.pop("times_ms")["infer"] == 9.8
@@ -50,6 +50,7 @@ def test_the_line_is_exactly_this(tmp_path):
         "source": "clip.mp4",
         "size": [320, 180],
         "predicted": False,
+        "looks": 1,
         "detections": [
             {"box": [10.0, 20.1, 110.5, 150.0], "score": 0.93, "class": "no hard hat", "class_id": 2, "track_id": 1},
             {"box": [5.0, 5.0, 60.0, 60.0], "score": 0.3, "class": "person", "class_id": 0, "track_id": 2},
