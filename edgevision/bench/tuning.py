@@ -54,7 +54,7 @@ class Tried:
             values["imgsz"] = self.wanted.side_px
         if self.wanted.threads is not None:
             values["threads"] = self.wanted.threads
-        values["streams"] = self.wanted.streams
+        values["workers"] = self.wanted.streams
         if self.wanted.detect_every > 1:
             values["detect_every"] = self.wanted.detect_every
         return values
@@ -79,7 +79,7 @@ def parse_budget_ms(text: str) -> float:
     """``33ms``, ``0.033s`` or ``30fps``. Raises `UsageError`."""
     found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(ms|s|fps|)\s*", text.lower())
     if found is None or float(found[1]) <= 0:
-        raise UsageError(f"--budget: expected a time such as 33ms, or a rate such as 30fps, got {text!r}")
+        raise UsageError(f"--budget-ms: expected a time such as 33ms, or a rate such as 30fps, got {text!r}")
     value = float(found[1])
     return 1000 / value if found[2] == "fps" else value * 1000 if found[2] == "s" else value
 
@@ -238,12 +238,17 @@ def _named(wanted: ContenderSpec) -> str:
     return wanted.model if every == 1 else f"{wanted.model} detecting on 1 of {every} frames"
 
 
+def defaults_file() -> Path:
+    """What `edgevision run` reads its defaults from."""
+    return user_data_folder() / "run.toml"
+
+
 def write_defaults(best: Tried) -> Path:
     """Write a setting into the user's ``run.toml``, which `edgevision run` reads.
 
     Raises `EdgeVisionError` where the disk refuses.
     """
-    path = user_data_folder() / "run.toml"
+    path = defaults_file()
     lines = [
         "# What `edgevision run` does by default; written by `edgevision bench tune --write`. Remove it to go back."
     ]

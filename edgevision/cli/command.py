@@ -23,26 +23,40 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 OLD_SPELLINGS = {
     "--duration": "--seconds",
     "--streams": "--workers",
+    "--against": "--baseline",
+    "--answer": "--answer-type",
+    "--budget": "--budget-ms",
+    "--decide": "--answers",
+    "--device": "--target",
+    "--doubt": "--review-conf",
+    "--labels": "--labelled-images",
+    "--score": "--conf",
+    "--side": "--imgsz",
+    "--sure": "--conf",
     "--watch": "--watch-folder",
     "--watch-s": "--watch-seconds",
 }
 """Old option to new: a command that has the new one and not the old one still takes the old one, for one release."""
 
 
-def takes(options: type[Options]) -> Callable[[Callable[[Options], None]], Callable[..., None]]:
-    """Make a command of a function of one dataclass: each field, ``name: Annotated[type, typer.Option(…)]``, is one of
-    its options."""
+def takes(options: type[Options]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a command of a function whose last parameter is a dataclass: each field, ``name: Annotated[type,
+    typer.Option(…)]``, is one of its options. A first parameter may be the `typer.Context`."""
     assert is_dataclass(options)
 
-    def decorate(function: Callable[[Options], None]) -> Callable[..., None]:
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function, eval_str=True).parameters.values())[:-1]
+
         @functools.wraps(function)
         def command(**values: Any) -> None:
-            function(options(**values))
+            first = [values.pop(parameter.name) for parameter in own]
+            function(*first, options(**values))
 
         hints = get_type_hints(options, include_extras=True)
-        command.__annotations__ = hints
+        command.__annotations__ = {p.name: p.annotation for p in own} | hints
         command.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [
+            [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]
+            + [
                 inspect.Parameter(
                     field.name,
                     inspect.Parameter.KEYWORD_ONLY,

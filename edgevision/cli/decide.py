@@ -4,91 +4,46 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from edgevision.cli.command import takes
+from edgevision.cli.decide_options import DecideOptions
+from edgevision.cli.outputs import Output, check_outputs
 
 if TYPE_CHECKING:
     from edgevision.bench.decide import Answers, Cost, Decision, Evidence
     from edgevision.bench.decide.rules import Question
 
-_TASK, _NEED, _DATA, _PEOPLE, _PRICES, _OUT = "Task", "Needs", "Data", "People", "Prices", "Output"
 
-
-def decide(
-    answers: Annotated[Path | None, typer.Option(help="Answers in a TOML file; flags go before it.")] = None,
-    bench: Annotated[list[Path] | None, typer.Option(help="A run.json of `edgevision bench`; repeatable.")] = None,
-    material: Annotated[str | None, typer.Option(help="pictures, text or numbers.", rich_help_panel=_TASK)] = None,
-    task: Annotated[str | None, typer.Option(help="fixed or open.", rich_help_panel=_TASK)] = None,
-    answer: Annotated[
-        str | None, typer.Option(help="where (boxes) or kind (which of some).", rich_help_panel=_TASK)
-    ] = None,
-    fps: Annotated[float | None, typer.Option(help="Frames a second it must do.", rich_help_panel=_NEED)] = None,
-    latency_ms: Annotated[float | None, typer.Option(help="Latest answer, ms.", rich_help_panel=_NEED)] = None,
-    device: Annotated[str | None, typer.Option(help="phone, pi, laptop, server or gpu.", rich_help_panel=_NEED)] = None,
-    frames_month: Annotated[float | None, typer.Option(help="Frames a month.", rich_help_panel=_NEED)] = None,
-    scale_later: Annotated[
-        bool | None, typer.Option("--scale-later/--no-scale", help="Must it grow?", rich_help_panel=_NEED)
-    ] = None,
-    days: Annotated[float | None, typer.Option(help="Days to a first version.", rich_help_panel=_NEED)] = None,
-    may_leave: Annotated[
-        bool | None, typer.Option("--may-leave/--private", help="May frames leave?", rich_help_panel=_NEED)
-    ] = None,
-    control: Annotated[
-        bool | None, typer.Option("--control/--no-control", help="Must the model be yours?", rich_help_panel=_NEED)
-    ] = None,
-    labels: Annotated[int | None, typer.Option(help="Labelled pictures.", rich_help_panel=_DATA)] = None,
-    unlabelled: Annotated[int | None, typer.Option(help="Pictures without labels.", rich_help_panel=_DATA)] = None,
-    uniform: Annotated[
-        bool | None, typer.Option("--uniform/--varied", help="All alike?", rich_help_panel=_DATA)
-    ] = None,
-    teacher_knows: Annotated[
-        bool | None,
-        typer.Option("--teacher-knows/--teacher-fails", help="Does one find your things?", rich_help_panel=_DATA),
-    ] = None,
-    can_label: Annotated[
-        bool | None, typer.Option("--can-label/--nobody-labels", help="Hands to draw boxes?", rich_help_panel=_PEOPLE)
-    ] = None,
-    ml_people: Annotated[
-        bool | None, typer.Option("--ml-people/--no-ml-people", help="Trained models before?", rich_help_panel=_PEOPLE)
-    ] = None,
-    machine_hour: Annotated[float, typer.Option(min=0, help="Of one machine.", rich_help_panel=_PRICES)] = 0.10,
-    person_hour: Annotated[float, typer.Option(min=0, help="Of one person.", rich_help_panel=_PRICES)] = 40.0,
-    api_frame: Annotated[float, typer.Option(min=0, help="An API's answer.", rich_help_panel=_PRICES)] = 0.001,
-    svg: Annotated[Path | None, typer.Option(help="Write the chart.", rich_help_panel=_OUT)] = None,
-    html: Annotated[Path | None, typer.Option(help="Write a page.", rich_help_panel=_OUT)] = None,
-    json_: Annotated[bool, typer.Option("--json", help="Print JSON.", rich_help_panel=_OUT)] = False,
-    ask: Annotated[
-        bool | None, typer.Option("--ask/--no-ask", help="Ask what was not told; by default at a terminal.")
-    ] = None,
-) -> None:
+@takes(DecideOptions)
+def decide(options: DecideOptions) -> None:
     """Decide between a custom model, a foundation model, and both, from a few answers and what was measured.
 
     Asks what it needs to know. Every reason is in edgevision/bench/decide/rules.py.
     """
     from edgevision.bench.decide import Prices, chart, costs
     from edgevision.bench.decide import decide as walk
-    from edgevision.bench.decide.answers import made, read_answers
+    from edgevision.bench.decide.answers import Answers, made, read_answers
     from edgevision.bench.decide.page import page
 
-    flags = {
-        "material": material, "task": task, "answer": answer, "fps": fps, "latency_ms": latency_ms, "device": device,
-        "frames_month": frames_month, "scale_later": scale_later, "days": days, "may_leave": may_leave,
-        "control": control, "labels": labels, "unlabelled": unlabelled, "uniform": uniform,
-        "teacher_knows": teacher_knows, "can_label": can_label, "ml_people": ml_people,
-    }  # fmt: skip
-    told = dict(read_answers(answers).told()) if answers else {}
-    told |= {name: value for name, value in flags.items() if value is not None}
-    evidence = _evidence(bench or [])
-    interview = sys.stdin.isatty() and not told if ask is None else ask
+    check_outputs(
+        [Output(option, path) for option, path in (("--svg", options.svg), ("--html", options.html)) if path],
+        {"--answers": options.answers, "--bench": options.bench},
+    )
+    told = dict(read_answers(options.answers).told()) if options.answers else {}
+    told |= options.said(Answers.model_fields)
+    evidence = _evidence(options.bench or [])
+    interview = sys.stdin.isatty() and not told if options.ask is None else options.ask
     decision = walk(made(told, "decide"), evidence, _ask if interview else None)
-    prices = Prices(machine_hour=machine_hour, person_hour=person_hour, api_frame=api_frame)
+    prices = Prices(machine_hour=options.machine_hour, person_hour=options.person_hour, api_frame=options.api_frame)
     sums = costs(decision.answers, evidence, prices)
-    if svg is not None:
-        _write(svg, chart(decision))
-    if html is not None:
-        _write(html, page(decision, sums, prices))
-    if json_:
+    if options.svg is not None:
+        _write(options.svg, chart(decision))
+    if options.html is not None:
+        _write(options.html, page(decision, sums, prices))
+    if options.json:
         typer.echo(_as_json(decision, sums))
     else:
         _show(decision, sums, prices.currency)

@@ -13,6 +13,7 @@ from edgevision.cli.distill_head import head
 from edgevision.cli.distill_options import Data, Doubt, Mirror, Prompts, Sure, Teacher, Threads, names_in, teaching_of
 from edgevision.cli.distill_review import review
 from edgevision.cli.distill_student import evaluate, export, mean, train
+from edgevision.cli.outputs import Output, check_outputs
 
 app = CommandGroup(
     help="""Train a compact model: a large model labels, a compact one learns, is quantised, measured and installed.
@@ -33,7 +34,7 @@ def collect(
         int | None, typer.Option(min=1, help="Maximum number of frames; the most uncertain are kept.")
     ] = None,
     model: Annotated[str | None, typer.Option(help="Prefer frames on which this model is uncertain.")] = None,
-    against: Annotated[
+    baseline: Annotated[
         str | None, typer.Option(help="Prefer frames on which this model disagrees with --model.")
     ] = None,
     only_doubtful: Annotated[bool, typer.Option("--only-doubtful", help="Keep uncertain frames only.")] = False,
@@ -58,11 +59,12 @@ def collect(
     from edgevision.training.labelling.frame_selection import collect as collect_frames
     from edgevision.training.labelling.uncertainty import load_doubter
 
-    if (against or only_doubtful) and model is None:
-        raise UsageError("--against and --only-doubtful need --model: the model whose uncertainty is measured")
+    if (baseline or only_doubtful) and model is None:
+        raise UsageError("--baseline and --only-doubtful need --model: the model whose uncertainty is measured")
     settings = CollectSettings(most, every, sharp, only_doubtful, ".png" if png else ".jpg")
     check_settings(settings)
-    doubters = [load_doubter(m, threads) if m else None for m in (model, against)]
+    check_outputs([Output("--out", out / "images", ())], {"--source": source})
+    doubters = [load_doubter(m, threads) if m else None for m in (model, baseline)]
     with open_source(source) as opened, distill_console.progress("collecting") as tell:
         report = collect_frames(opened, source, Collector(out, settings, *doubters), tell)
     distill_console.collect_table(report)
@@ -106,6 +108,7 @@ def label(
     from edgevision.training.labelling.auto_label import label_folder
     from edgevision.training.labelling.ensemble import engine_named
 
+    check_outputs([Output("--out", out, ())], {})
     run = engine_named(engine, workers, address)
     teachers, settings = teaching_of(teacher, prompts, sure, doubt, mirror, threads, allow_upload)
     with distill_console.progress("labelling") as tell:
@@ -161,6 +164,7 @@ def import_(
     from edgevision.datasets.reading_report import ReadingReport
     from edgevision.errors import UsageError
 
+    check_outputs([Output("--out", out, ("labels.json",))], {"PLACE": place})
     report = ReadingReport()
     try:
         with distill_console.progress("importing") as tell:
@@ -188,6 +192,7 @@ def write(
     from edgevision.datasets.convert import export_data
     from edgevision.datasets.reading_report import ReadingReport
 
+    check_outputs([Output("--out", out, ())], {"DATA": data})
     report = ReadingReport()
     counts = export_data(data, out, layout, report)
     data_console.remarks(report)

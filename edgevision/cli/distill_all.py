@@ -24,6 +24,7 @@ from edgevision.cli.distill_options import (
     recipe_of,
     teaching_of,
 )
+from edgevision.cli.outputs import Output, check_outputs
 
 
 def all_(
@@ -64,6 +65,7 @@ def all_(
     from edgevision.training.train import usual_workers
     from edgevision.training.workflow import Workflow, run_workflow
 
+    check_outputs([Output("--out", out, ("line.json",))], {"--source": source, "--labels": labels})
     teachers, settings = teaching_of(teacher, prompts, sure, doubt, mirror, threads, False)
     line = Workflow(
         source=source,

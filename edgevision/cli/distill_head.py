@@ -30,14 +30,16 @@ def head(
         edgevision run --model person --then helmets
     """
     from edgevision.cli.console import announce
+    from edgevision.cli.outputs import Output, check_outputs
     from edgevision.detectors.registry import user_models_folder
     from edgevision.training.linear_probe.examples import read_examples
     from edgevision.training.linear_probe.fit import fit, ship
 
+    target = out or user_models_folder() / name
+    check_outputs([Output("--out", target, ())], {"DATA": data, "--weights": weights})
     examples = read_examples(data)
     for reason in examples.left_out:
         announce(f"left out: {reason}")
-    target = out or user_models_folder() / name
     made = fit(features, weights, examples, name, version=version, threads=threads, say=announce)
     ship(made, target, replace)
     typer.echo(f"{made.manifest.label} in {target}")

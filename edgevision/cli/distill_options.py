@@ -28,16 +28,20 @@ Prompts = Annotated[
     ),
 ]
 Sure = Annotated[
-    str, typer.Option(help="Accept score: boxes above it are objects. 0.45, or per class: '0.45, helmet=0.5'.")
+    str,
+    typer.Option("--conf", help="Accept score: boxes above it are objects. 0.45, or per class: '0.45, helmet=0.5'."),
 ]
 Doubt = Annotated[
-    str, typer.Option(help="Review score: boxes below it are background, boxes between the two are reviewed.")
+    str,
+    typer.Option(
+        "--review-conf", help="Review score: boxes below it are background, boxes between the two are reviewed."
+    ),
 ]
 Mirror = Annotated[bool, typer.Option(help="Label the mirrored image too and fuse both.")]
 Threads = Annotated[int | None, typer.Option(min=1, max=256, help="Threads of one inference.")]
 Student = Annotated[str, typer.Option("--student", help="Recipe: person, person-tiny, face, hardhat, or a .toml file.")]
 Epochs = Annotated[int | None, typer.Option(min=1, help="Number of epochs, in place of the recipe's.")]
-Side = Annotated[int | None, typer.Option(min=32, help="Input side in px, a multiple of 32.")]
+Side = Annotated[int | None, typer.Option("--imgsz", min=32, help="Input side in px, a multiple of 32.")]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that prepare samples. Default: one per core.")]
 Device = Annotated[str | None, typer.Option(help="Device: cpu, cuda or mps. Default: a GPU if there is one.")]
 Init = Annotated[

@@ -19,6 +19,7 @@ from edgevision.cli.distill_options import (
     names_in,
     recipe_of,
 )
+from edgevision.cli.outputs import Output, check_outputs
 
 
 def train(
@@ -49,6 +50,7 @@ def train(
     from edgevision.cli import distill_console
     from edgevision.training.train import train_student, usual_workers
 
+    check_outputs([Output("--out", out, ())], {"DATA": data, "--val": val})
     recipe = recipe_of(student, epochs, side, init, soft)
     with distill_console.progress("training") as tell:
         made = train_student(
@@ -88,10 +90,14 @@ def mean(
     from edgevision.training.extras import need_train
 
     need_train("averaging students")
+    from edgevision.training.checkpoints import LAST
     from edgevision.training.weight_averaging import mean_with, shares_in
 
     target = out or (run if run.is_dir() else run.parent) / "mean.pt"
-    mean_with(run, shares_in(others), target, distill_console.say)
+    shares = shares_in(others)
+    nets = [run / LAST if run.is_dir() else run, *(Path(place) / LAST for place, _ in shares)]
+    check_outputs([Output("--out", target)], {"RUN": nets, "--with": [place for place, _ in shares]})
+    mean_with(run, shares, target, distill_console.say)
     distill_console.say(f"next: edgevision distill export {target} --name NAME --int8")
 
 
@@ -108,7 +114,7 @@ def export(
     version: Annotated[str, typer.Option(help="Version of the model, shown as name@version.")] = "1",
     licence: Annotated[str, typer.Option(help="Licence of the weights.")] = "unknown",
     origin: Annotated[list[str] | None, typer.Option(help="Source of the data with its licence. Repeatable.")] = None,
-    score: Annotated[float, typer.Option(min=0, max=1, help="Score threshold stored in the model.")] = 0.3,
+    conf: Annotated[float, typer.Option(min=0, max=1, help="Score threshold stored in the model.")] = 0.3,
     classes: Annotated[
         str | None, typer.Option(help="Comma-separated class names, if the checkpoint has none.")
     ] = None,
@@ -141,15 +147,17 @@ def export(
         name,
         version,
         licence,
-        score,
+        conf,
         data=tuple(origin or ()),
         pictures=pictures,
         allow_loss=allow_loss,
         replace=replace,
     )
+    target = out or user_models_folder() / name
+    check_outputs([Output("--out", target, ())], {"RUN": run, "--data": data, "--calibrate": calibrate})
     shipped = export_any(
         run,
-        out or user_models_folder() / name,
+        target,
         wish,
         int8=int8,
         half=half,
@@ -166,7 +174,7 @@ def evaluate(
     model: Annotated[str, typer.Argument(help="Model name or path, or foundation:NAME.")],
     data: Annotated[Path, typer.Option(help="Dataset: this program's folder, or a YOLO or COCO layout.")],
     teacher: Annotated[list[str] | None, typer.Option(help="Teacher to compare with. Repeatable.")] = None,
-    against: Annotated[list[str] | None, typer.Option(help="Model to compare with. Repeatable.")] = None,
+    baseline: Annotated[list[str] | None, typer.Option(help="Model to compare with. Repeatable.")] = None,
     part: Annotated[
         str, typer.Option("--split", help="Part: val, train, test or all. Default: val if there is one.")
     ] = "",
@@ -190,8 +198,10 @@ def evaluate(
     from edgevision.evaluation.evaluate import evaluate as measure
     from edgevision.evaluation.evaluate import load_to_measure, of_part
 
+    files = ("evaluation.json", "precision-recall.png")
+    check_outputs([None if out is None else Output("--out", out, files)], {"--data": data, "MODEL": model})
     held = of_part(read_data(data), part)
-    names = [model, *(teacher or ()), *(against or ())]
+    names = [model, *(teacher or ()), *(baseline or ())]
     detectors = [load_to_measure(n, held.classes, threads) for n in names]
     with distill_console.progress("measuring") as tell:
         evaluation = measure(detectors, held, progress=tell)

@@ -225,18 +225,22 @@ def export(
 
     foundation:yoloe and foundation:yolo-world, with the classes of --prompts, become an .onnx file: no torch needed.
     """
-    from edgevision.detectors.foundation import is_foundation
+    from edgevision.cli.outputs import Output, check_folder, check_outputs
+    from edgevision.detectors.foundation import PREFIX, is_foundation
 
     if is_foundation(model):
         from edgevision.cli.foundation_options import FoundationLoader
         from edgevision.detectors.foundation.export_onnx import export_prompted
 
+        name = model.removeprefix(PREFIX).partition("@")[0]
+        path = to / f"{name}.onnx" if to.is_dir() else to
+        check_outputs([Output("TO", path)], {"--weights": weights, "--prompts": prompts})
         with FoundationLoader(prompts=prompts, weights=weights, device="cpu")(model) as detector:
-            path = to / f"{detector.name.partition('@')[0].partition(':')[2]}.onnx" if to.is_dir() else to
             typer.echo(f"exported to {export_prompted(detector, path, imgsz)}; add it: edgevision models add {path}")
         return
     from edgevision.deployment.model_folder import export_model
 
+    check_folder("TO", to if to.is_dir() else to.parent)
     typer.echo(f"exported to {export_model(model, to)}")
 
 

@@ -126,7 +126,8 @@ def _keys_of_input(place: Place) -> Iterator[Key]:
     names = glob.glob(text) if glob.has_magic(text) and not os.path.lexists(text) else [text]  # noqa: PTH207
     for name in names:
         path = os.path.expanduser(name) if name.startswith("~") else name  # noqa: PTH111 - Path's raises on ~nouser
-        yield from _keys(path)
+        if os.path.lexists(path):  # else it is a name: a model's, a camera's
+            yield from _keys(path)
         for folder, _, files in os.walk(path):
             for file in files:
                 yield from _keys(os.path.join(folder, file))  # noqa: PTH118 - of a hundred thousand images

@@ -209,7 +209,7 @@ class Recipe(_Section):
     def sized(self, side_px: int) -> Recipe:
         """The same recipe with its last input size another one, and no phase larger than that."""
         if side_px < 32 or side_px % 32:
-            raise UsageError(f"--side: expected a multiple of 32 px, got {side_px}")
+            raise UsageError(f"--imgsz: expected a multiple of 32 px, got {side_px}")
         sides = [min(p.side_px, side_px) for p in self.phases[:-1]] + [side_px]
         phases = [p.model_copy(update={"side_px": s}) for p, s in zip(self.phases, sides, strict=True)]
         return self.model_copy(update={"phases": tuple(phases), "exported_px": 0})

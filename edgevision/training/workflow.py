@@ -20,8 +20,9 @@ from edgevision.datasets.annotations import short_name
 from edgevision.datasets.split import split_folder
 from edgevision.datasets.storage import write_whole
 from edgevision.deployment.add_model import add_to_store
-from edgevision.detectors.load import TeacherSpec
+from edgevision.detectors.load import TeacherSpec, load_teacher
 from edgevision.errors import UsageError
+from edgevision.interfaces import ContextManaged, Detector
 from edgevision.training.export.export import export_any
 from edgevision.training.export.model_card import ModelCardFields
 from edgevision.training.labelling.auto_label import LabelReport, label_folder
@@ -79,13 +80,10 @@ def run_workflow(line: Workflow, shown: Shown) -> str:
     from edgevision.training.extras import need_train
 
     need_train("training a student")
+    begun, done = _state(line)
+    done = _of_this_recipe(line, done, shown)
+    _check(line, done)
     line.folder.mkdir(parents=True, exist_ok=True)
-    done = _of_this_recipe(line, _begun(line), shown)
-    if "train" not in done and line.recipe.trainer == "own":
-        from edgevision.training.train import check_weights
-
-        # Before hours of labelling rather than after them.
-        check_weights(line.recipe, line.folder / "run", line.settings.wanted.classes)
     steps: dict[str, Callable[[], str]] = {
         "collect": lambda: _collect(line, shown),
         "split": lambda: _split(line, shown),
@@ -100,30 +98,67 @@ def run_workflow(line: Workflow, shown: Shown) -> str:
             shown.say(f"[{number}/{len(steps)}] {name}: done before: {done[name]}")
             continue
         shown.say(f"[{number}/{len(steps)}] {name}")
+        begun.add(name)
+        _keep(line, begun, done)
         done[name] = step()
-        _keep(line, done)
+        _keep(line, begun, done)
     return done["add"]
 
 
-def _begun(line: Workflow) -> dict[str, str]:
+_STEPS = ("collect", "split", "label", "train", "export", "evaluate", "add")
+_BINDS = {"collect": ("source",), "split": ("classes",), "label": ("teachers", "classes"), "export": ("name",)}
+"""What each step makes of the identity: from its beginning on, and not before, that may not change."""
+
+
+def _state(line: Workflow) -> tuple[set[str], dict[str, str]]:
+    """The steps that began, and what those came to that are done. Raises `UsageError` where they were another's."""
     path = line.folder / "line.json"
     if not path.exists():
-        if any(p.suffix != ".new" for p in line.folder.iterdir()):
+        if line.folder.is_dir() and any(p.suffix != ".new" for p in line.folder.iterdir()):
             raise UsageError(f"{line.folder}: is not empty and holds no line; name a new folder for --out")
-        _keep(line, {})
-        return {}
+        return set(), {}
     try:
         values = json.loads(path.read_text(encoding="utf-8"))
         known, done = values["line"], dict(values["done"])
+        # A file of an earlier version does not say what began: the step after the last that is done may have.
+        begun = set(values["begun"] if "begun" in values else [*done, *list(_STEPS)[len(done) : len(done) + 1]])
     except (ValueError, KeyError, TypeError) as exc:
         raise UsageError(f"{path}: cannot be read: {exc!r}; name a new folder for --out") from exc
-    other = [key for key, value in line.identity.items() if known.get(key) != value]
+    bound = {key for step in begun for key in _BINDS.get(step, ())}
+    other = [key for key, value in line.identity.items() if key in bound and known.get(key) != value]
     if other:
         raise UsageError(
             f"{line.folder}: holds a line with another {', '.join(other)} "
             f"({'; '.join(str(known.get(k)) for k in other)}); name a new folder for --out"
         )
-    return done
+    return begun, done
+
+
+def _check(line: Workflow, done: dict[str, str]) -> None:
+    """What the steps that are left will need, before hours of work rather than after them.
+
+    Raises `UsageError`, `SourceError` and `ModelError`.
+    """
+    if "collect" not in done and not Path(line.source).expanduser().is_dir():
+        from edgevision.capture import open_source
+
+        open_source(line.source).close()
+    if "label" not in done:
+        if line.people is not None:
+            from edgevision.datasets.dataset import read_data
+
+            read_data(line.people)
+        for teacher in line.teachers:
+            _close(load_teacher(teacher, line.settings.wanted, line.settings.trust.doubt))
+    if "train" not in done and line.recipe.trainer == "own":
+        from edgevision.training.train import check_weights
+
+        check_weights(line.recipe, line.folder / "run", line.settings.wanted.classes)
+
+
+def _close(detector: Detector) -> None:
+    if isinstance(detector, ContextManaged):
+        detector.close()
 
 
 def _of_this_recipe(line: Workflow, done: dict[str, str], shown: Shown) -> dict[str, str]:
@@ -138,8 +173,9 @@ def _of_this_recipe(line: Workflow, done: dict[str, str], shown: Shown) -> dict[
     return {name: done[name] for name in ("collect", "split", "label") if name in done}
 
 
-def _keep(line: Workflow, done: dict[str, str]) -> None:
-    write_whole(line.folder / "line.json", json.dumps({"line": line.identity, "done": done}, indent=1))
+def _keep(line: Workflow, begun: set[str], done: dict[str, str]) -> None:
+    state = {"line": line.identity, "begun": sorted(begun), "done": done}
+    write_whole(line.folder / "line.json", json.dumps(state, indent=1))
 
 
 def _collect(line: Workflow, shown: Shown) -> str:

@@ -130,7 +130,7 @@ def test_two_models_and_no_labels_agree_or_not(own, clip):
     [
         (("--model", "nobody"), ModelNotFound, "no model named 'nobody'"),
         (("--threads", "two"), UsageError, "--threads: expected numbers from 1 to 256"),
-        (("--against", "gpt9"), UsageError, "no foundation model named 'gpt9'"),
+        (("--baseline", "gpt9"), UsageError, "no foundation model named 'gpt9'"),
         (("--source", "nothing.mp4"), EdgeVisionError, "nothing at 'nothing.mp4'"),
         (("--data", "nowhere"), UsageError, "expected a folder of labelled images, found nothing"),
         (("--sustained", "soon"), UsageError, "expected a time such as 90s"),
@@ -139,7 +139,7 @@ def test_two_models_and_no_labels_agree_or_not(own, clip):
         (("--glass", "--source", "clip.mp4"), UsageError, "needs a camera that sees the screen, and clip.mp4 is"),
         (("compare", "file", "file"), UsageError, "expected a benchmark's JSON"),
         (("report", "none.json"), UsageError, "no such file"),
-        (("tune", "--budget", "quick"), UsageError, "expected a time such as 33ms"),
+        (("tune", "--budget-ms", "quick"), UsageError, "expected a time such as 33ms"),
     ],
 )
 def test_refusals_come_before_anything_is_measured(own, clip, words, error, said):
@@ -161,7 +161,7 @@ def test_an_error_is_one_line_and_a_number(own):
 
 def test_help_says_what_there_is():
     got = CliRunner().invoke(app, ["bench", "--help"], env={"COLUMNS": "200"})
-    for word in ("compare", "report", "tune", "--against", "--sustained", "--glass", "--data", "--out"):
+    for word in ("compare", "report", "tune", "--baseline", "--sustained", "--glass", "--data", "--out"):
         assert word in got.output
 
 
@@ -188,7 +188,7 @@ def test_ctrl_c_shows_what_was_measured_so_far(own, clip):
 def test_a_foundation_model_is_measured_beside_a_compact_one(own, clip):
     pytest.importorskip("transformers")
     out = own / "out"
-    words = ("--model", "blobs", "--against", "dinov2", "--threads", 1, "--source", clip, "--frames", 3, "--out", out)
+    words = ("--model", "blobs", "--baseline", "dinov2", "--threads", 1, "--source", clip, "--frames", 3, "--out", out)
     got = invoke(*words)
     assert got.exit_code == 0, got.output
     compact, foundation = read_run(out / "run.json").contenders
@@ -203,7 +203,7 @@ def test_without_the_extra_it_is_named(own, clip):
     if find_spec("torch") is not None:
         pytest.skip("torch is installed here")
     with pytest.raises(MissingExtra, match=r"pip install 'edgevision\[foundation\]'"):
-        invoke("--model", "blobs", "--against", "owlv2", "--source", clip)
+        invoke("--model", "blobs", "--baseline", "owlv2", "--source", clip)
 
 
 # A contender elsewhere
@@ -272,7 +272,7 @@ def test_the_most_accurate_that_holds_is_chosen():
         ("quick", "holds"),
         ("best", "misses"),
     ]
-    assert found.best.command == "edgevision run --model good --threads 1 --streams 1"
+    assert found.best.command == "edgevision run --model good --threads 1 --workers 1"
     assert tuned(run, 60.0).best.contender == "best"
 
 
@@ -326,7 +326,7 @@ def test_each_frame_is_detected_where_that_holds():
     # What prediction seems to gain on a clip is chance: it never counts as better than detecting.
     assert [t.label for t in found.tried] == ["each", "second", "third"]
     assert found.tried[1].ap50 == 0.61
-    assert found.best.command == "edgevision run --model m --threads 1 --streams 1"
+    assert found.best.command == "edgevision run --model m --threads 1 --workers 1"
     assert any("cannot be told from that of m detecting on 1 of 2 frames" in note for note in found.notes)
 
 
@@ -342,7 +342,7 @@ def test_where_only_sparing_frames_holds_it_is_named_with_its_own_accuracy(own):
     assert found.best.p95_ms.value == pytest.approx(27.0, rel=0.01)
     assert found.best.frame_p95_ms.value == pytest.approx(45.0, rel=0.01)
     assert any("a frame takes 45" in note and "mean of N frames in a row" in note for note in found.notes)
-    assert found.best.command == "edgevision run --model m --threads 1 --streams 1 --detect-every 2"
+    assert found.best.command == "edgevision run --model m --threads 1 --workers 1 --detect-every 2"
     path = write_defaults(found.best)
     assert "detect_every = 2" in path.read_text()
     assert run_defaults([]) == found.best.options

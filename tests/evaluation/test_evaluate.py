@@ -58,7 +58,7 @@ def test_evaluate_writes_figures_and_sheets_and_compares_models(blobs, tmp_path)
     model, data = blobs
     blind = blob_model(tmp_path / "blind", "blind", channel=2)
     out = tmp_path / "out"
-    words = ["evaluate", str(model), "--data", str(data), "--against", str(blind), "--out", str(out), "--json"]
+    words = ["evaluate", str(model), "--data", str(data), "--baseline", str(blind), "--out", str(out), "--json"]
     got = CliRunner().invoke(app, words)
     assert got.exit_code == 0, got.output
     told = json.loads(got.stdout)

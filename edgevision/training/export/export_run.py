@@ -59,7 +59,7 @@ def export_run(
         )
     side = side_px or state.get("side_px") or _side_of(folder)
     if side is None:
-        raise UsageError(f"{run}: does not say its input size; say --side")
+        raise UsageError(f"{run}: does not say its input size; say --imgsz")
     held = measured_on(folder, data, names)
     wish = completed(wish, info, state.get("mean", ()))
     manifest = manifest_for(wish, names, side)

@@ -40,13 +40,13 @@ def settings_from(
     else:
         known = [load_teacher(t, Prompts.default(), 0.5).classes for t in teachers]
         wanted = Prompts.of_classes(dict.fromkeys(c for classes in known for c in classes))
-    usual_sure, sure_of = _thresholds("--sure", sure, 0.45)
-    usual_doubt, doubt_of = _thresholds("--doubt", doubt, 0.25)
+    usual_sure, sure_of = _thresholds("--conf", sure, 0.45)
+    usual_doubt, doubt_of = _thresholds("--review-conf", doubt, 0.25)
     base = _trust(usual_sure, min(usual_doubt, usual_sure))
     unknown = (sure_of.keys() | doubt_of.keys()) - set(wanted.classes)
     if unknown:
         raise UsageError(
-            f"--sure, --doubt: expected one of {', '.join(wanted.classes)}, got {', '.join(sorted(unknown))}"
+            f"--conf, --review-conf: expected one of {', '.join(wanted.classes)}, got {', '.join(sorted(unknown))}"
         )
     own = []
     for name in wanted.classes:
@@ -55,7 +55,7 @@ def settings_from(
             own.append((name, _trust(from_here, doubt_of.get(name, min(base.doubt, from_here)))))
     for name, trust in own:
         if trust.doubt > trust.sure:
-            raise UsageError(f"--doubt: expected at most --sure for {name}, got {trust.doubt} and {trust.sure}")
+            raise UsageError(f"--review-conf: expected at most --conf for {name}, got {trust.doubt} and {trust.sure}")
     return LabelSettings(wanted, base, tuple(own), mirror)
 
 

@@ -152,7 +152,7 @@ def test_answers_file(tmp_path):
 
 def test_command(tmp_path):
     picture, document = tmp_path / "chart.svg", tmp_path / "page.html"
-    args = ["decide", "--fps", "30", "--device", "pi", "--unlabelled", "2000"]
+    args = ["decide", "--fps", "30", "--target", "pi", "--unlabelled", "2000"]
     shown = CliRunner().invoke(app, [*args, "--svg", str(picture), "--html", str(document)])
     assert shown.exit_code == 0, shown.output
     assert "foundation as labeller and distillation" in shown.stdout
@@ -181,7 +181,7 @@ def test_page_escapes_what_it_is_told():
     assert "<b>evil" not in shown
 
 
-@pytest.mark.parametrize("args", [["--fps", "-3"], ["--device", "toaster"], ["--bench", "nowhere.json"]])
+@pytest.mark.parametrize("args", [["--fps", "-3"], ["--target", "toaster"], ["--bench", "nowhere.json"]])
 def test_wrong_flags(args):
     from edgevision.errors import EdgeVisionError
 
@@ -202,7 +202,7 @@ def test_decision_from_a_run_stands_in_its_report(tmp_path):
         str(tmp_path / "run.json"),
         "--out",
         str(tmp_path),
-        "--decide",
+        "--answers",
         str(tmp_path / "need.toml"),
     ]
     result = CliRunner().invoke(app, args)

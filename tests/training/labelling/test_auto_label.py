@@ -146,7 +146,7 @@ def test_thresholds_by_class():
     assert made.trust_of(0) == ScoreThresholds(0.5, 0.2, 0.65)
     assert made.trust_of(1) == ScoreThresholds(0.7, 0.2, 0.7)
     for sure, doubt, words in (
-        ("2", "0.1", "--sure: expected"),
+        ("2", "0.1", "--conf: expected"),
         ("cat=0.4", "0.1", "got cat"),
         ("0.3", "person=0.5", "at most"),
     ):
