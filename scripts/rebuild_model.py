@@ -34,7 +34,8 @@ from edgevision.detectors.load import TeacherSpec
 from edgevision.detectors.registry import stored_names
 from edgevision.errors import EdgeVisionError
 from edgevision.training.export.export import export_any
-from edgevision.training.export.model_card import AddOptions
+from edgevision.training.export.model_card import ModelCardFields
+from edgevision.training.export.options import ExportOptions
 from edgevision.training.labelling.auto_label import label_folder
 from edgevision.training.labelling.frame_selection import Collector, CollectSettings, collect
 from edgevision.training.labelling.settings import settings_from
@@ -157,16 +158,25 @@ def rebuild(options: argparse.Namespace, product: Product) -> None:
     if product.twin:
         kinds.append((f"{options.product}-float", out.with_name(f"{out.name}-float"), False))
     for name, target, int8 in kinds:
-        wish = AddOptions(
+        fields = ModelCardFields(
             name, options.model_version, "Apache-2.0", product.score, product.teacher_words,
             f"scripts/rebuild_model.py {options.product}", product.data, tuple(options.note), pictures="scene",
             replace=True,
         )  # fmt: skip
         shipped = export_any(
-            run, target, wish, int8=int8, half=not int8, classes=[c.strip() for c in product.prompts.split(";")],
-            calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
-            data=options.data / product.labelled, side_px=recipe.side_px, say=distill_console.say,
-        )  # fmt: skip
+            run,
+            target,
+            fields,
+            ExportOptions(
+                int8=int8,
+                half=not int8,
+                calibrate=None if options.checkpoint is None else options.data / product.labelled / "images/train",
+                data=options.data / product.labelled,
+                classes=tuple(c.strip() for c in product.prompts.split(";")),
+                side_px=recipe.side_px,
+            ),
+            distill_console.say,
+        )
         figure = shipped.evaluation.models[-1].ap50 if shipped.evaluation else ""
         size = (shipped.folder / "model.onnx").stat().st_size / 1e6
         print(f"{shipped.manifest.label}: AP50 {figure}, {shipped.ms:.1f} ms, {size:.2f} MB, in {shipped.folder}")

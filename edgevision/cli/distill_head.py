@@ -33,7 +33,7 @@ def head(
     from edgevision.cli.outputs import Output, check_outputs
     from edgevision.detectors.registry import user_models_folder
     from edgevision.training.linear_probe.examples import read_examples
-    from edgevision.training.linear_probe.fit import fit, ship
+    from edgevision.training.linear_probe.fit import fit, package
 
     target = out or user_models_folder() / name
     check_outputs([Output("--out", target, ())], {"DATA": data, "--weights": weights})
@@ -41,7 +41,7 @@ def head(
     for reason in examples.left_out:
         announce(f"left out: {reason}")
     made = fit(features, weights, examples, name, version=version, threads=threads, say=announce)
-    ship(made, target, replace)
+    package(made, target, replace)
     typer.echo(f"{made.manifest.label} in {target}")
     if made.manifest.accuracy:
         typer.echo(

@@ -138,12 +138,13 @@ def export(
     from edgevision.errors import UsageError
     from edgevision.training.export.export import export_any
     from edgevision.training.export.model_card import ModelCardFields
+    from edgevision.training.export.options import ExportOptions
 
     if int8 and half:
         raise UsageError("--int8 --half: expected one of them: int8 weights are smaller than 16 bits already")
     if pictures not in ("data", "scene", "none"):
         raise UsageError(f"--pictures: expected data, scene or none, got {pictures!r}")
-    wish = ModelCardFields(
+    fields = ModelCardFields(
         name,
         version,
         licence,
@@ -158,14 +159,9 @@ def export(
     shipped = export_any(
         run,
         target,
-        wish,
-        int8=int8,
-        half=half,
-        calibrate=calibrate,
-        data=data,
-        classes=names_in(classes),
-        side_px=side,
-        say=distill_console.say,
+        fields,
+        ExportOptions(int8, half, calibrate, data, tuple(names_in(classes) or ()), side),
+        distill_console.say,
     )
     distill_console.say(f"{shipped.manifest.label}: {shipped.ms:.1f} ms on one thread, in {shipped.folder}")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-import tempfile
+import shutil
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -14,57 +14,11 @@ import numpy as np
 from edgevision.deployment.embed_preprocessing import front_into, with_fixed_input
 from edgevision.deployment.infer_manifest import AddOptions, settle, size_input
 from edgevision.deployment.model_card import card
-from edgevision.deployment.model_folder import put_folder
+from edgevision.deployment.model_folder import write_folder
 from edgevision.deployment.probe import Limits, Probe, Trial
-from edgevision.detectors.manifest import Manifest, manifest_text
+from edgevision.detectors.manifest import Manifest, manifest_text, read_manifest
 from edgevision.detectors.registry import MOST_BYTES, model_name, pickle_reason, user_models_folder
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
-
-
-def add_to_store(folder: Path) -> str:
-    """Put an exported model among the user's, by `models add`'s own trial of it in a child process; its label.
-
-    What `models add` concludes from the bare file must be what the manifest says; the manifest, golden pictures and
-    card then come along. Raises `ModelInvalid` and `UsageError`.
-    """
-    import shutil
-    import tempfile
-
-    from edgevision.deployment.infer_manifest import AddOptions as AddWish
-    from edgevision.deployment.model_folder import put_folder
-    from edgevision.detectors.manifest import read_manifest
-    from edgevision.detectors.registry import user_models_folder
-    from edgevision.errors import ModelInvalid
-
-    manifest = read_manifest(folder / "model.toml")
-    recipe = manifest.input
-    store = user_models_folder()
-    store.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=store) as scratch:
-        # Copied first: the folder may be the one that is replaced.
-        whole = Path(scratch) / manifest.name
-        shutil.copytree(folder, whole)
-        added = add_model(
-            whole / manifest.file,
-            AddWish(
-                name=manifest.name,
-                version=manifest.version,
-                family=manifest.family,
-                classes=",".join(manifest.classes),
-                input=f"{recipe.channel_order} {recipe.resize.value}",
-                licence=manifest.licence,
-                replace=True,
-            ),
-        )
-        same = added.manifest.input == recipe and added.manifest.sha256 == manifest.sha256
-        if not same or added.manifest.classes != manifest.classes:
-            raise ModelInvalid(
-                f"{folder}: is taken by `models add` for {added.manifest.input.in_words}, its manifest says "
-                f"{recipe.in_words}; export it again"
-            )
-        put_folder(whole, added.folder, Path(scratch))
-    return manifest.label
-
 
 _AGREE = 1e-4
 """Largest difference, as a share of the largest output, between a graph and its form with the front inside."""
@@ -93,11 +47,7 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
         raise UsageError(f"--name: expected small letters, digits, dots, dashes and underscores, got {name!r}")
     if target.exists() and not wish.replace:
         raise UsageError(f"{name}: there is a model of that name in {target.parent}; give another --name, or --replace")
-    target.parent.mkdir(parents=True, exist_ok=True)
-    # In the same folder as the target, so that the last step is one rename.
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=target.parent) as scratch:
-        folder = Path(scratch) / name
-        folder.mkdir()
+    with write_folder(target) as folder:
         # Copied before it is looked at: what was checked is what is kept.
         graph = path.read_bytes()
         made_path = folder / "model.onnx"
@@ -127,8 +77,39 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
         (folder / "model.toml").write_text(manifest_text(manifest), encoding="utf-8")
         text = card(manifest, path.name, origin_sha256, notes, trial.median_ms, date.today())
         (folder / "README.md").write_text(text, encoding="utf-8")
-        put_folder(folder, target, Path(scratch))
     return Added(target, manifest, notes, trial)
+
+
+def add_to_store(folder: Path) -> str:
+    """Put an exported model among the user's, by `models add`'s own trial of it in a child process; its label.
+
+    What `models add` concludes from the bare file must be what the manifest says; the manifest, golden pictures and
+    card then come along. Raises `ModelInvalid` and `UsageError`.
+    """
+    manifest = read_manifest(folder / "model.toml")
+    recipe = manifest.input
+    with write_folder(user_models_folder() / manifest.name) as whole:
+        # Copied first: the folder may be the one that is replaced.
+        shutil.copytree(folder, whole, dirs_exist_ok=True)
+        added = add_model(
+            whole / manifest.file,
+            AddOptions(
+                name=manifest.name,
+                version=manifest.version,
+                family=manifest.family,
+                classes=",".join(manifest.classes),
+                input=f"{recipe.channel_order} {recipe.resize.value}",
+                licence=manifest.licence,
+                replace=True,
+            ),
+        )
+        same = added.manifest.input == recipe and added.manifest.sha256 == manifest.sha256
+        if not same or added.manifest.classes != manifest.classes:
+            raise ModelInvalid(
+                f"{folder}: is taken by `models add` for {added.manifest.input.in_words}, its manifest says "
+                f"{recipe.in_words}; export it again"
+            )
+    return manifest.label
 
 
 def check_file(path: Path) -> None:

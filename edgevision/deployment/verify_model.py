@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from numpy.typing import NDArray
 
 from edgevision.deployment.embed_preprocessing import Made, front_into, without_front
 from edgevision.deployment.golden import GoldenOutcome, check_golden, golden_name, read_picture, record_golden
-from edgevision.deployment.model_folder import put_folder
+from edgevision.deployment.model_folder import write_folder
 from edgevision.deployment.preprocessing_score import Trials, Tried
 from edgevision.deployment.preprocessing_search import (
     CLEAR_T,
@@ -251,11 +250,9 @@ def _rewrite(stored: StoredModel, manifest: Manifest, graph: bytes, extra: dict[
     """Replace a model's folder by one with this manifest and graph, in one rename."""
     folder = stored.path.parent.resolve()
     manifest = manifest.model_copy(update={"sha256": hashlib.sha256(graph).hexdigest()})
-    with tempfile.TemporaryDirectory(prefix=".changing-", dir=folder.parent) as scratch:
-        made = Path(scratch) / folder.name
-        shutil.copytree(folder, made)
+    with write_folder(folder) as made:
+        shutil.copytree(folder, made, dirs_exist_ok=True)
         (made / manifest.file).write_bytes(graph)
         (made / "model.toml").write_text(manifest_text(manifest), encoding="utf-8")
         for name, data in extra.items():
             (made / name).write_bytes(data)
-        put_folder(made, folder, Path(scratch))

@@ -23,7 +23,8 @@ from edgevision.errors import EdgeVisionError
 from edgevision.training.export.export_run import calibration_pictures, completed, measured_on
 from edgevision.training.export.model_card import ModelCardFields
 from edgevision.training.export.onnx_export import quantise
-from edgevision.training.export.package_model import Shipped, ship
+from edgevision.training.export.options import ExportOptions
+from edgevision.training.export.package_model import PackagedModel, Variant, package
 from edgevision.training.image_cache import ImageCache
 from edgevision.training.recipe import Recipe
 from edgevision.training.run_folder import begin, read_run
@@ -92,42 +93,41 @@ def train_ultralytics(
 def export_ultralytics(
     run: Path,
     target: Path,
-    wish: ModelCardFields,
-    *,
-    int8: bool = False,
-    calibrate: Path | None = None,
-    data: Path | None = None,
+    fields: ModelCardFields,
+    options: ExportOptions,
     say: Say = lambda text: None,
-) -> Shipped:
+) -> PackagedModel:
     """Export what `train_ultralytics` left, as `export_run` does a run of ours."""
     info = read_run(run)
-    held = measured_on(run, data, info.classes)
+    validation = measured_on(run, options.data, info.classes)
     path = run / GRAPH
     whole = path.read_bytes()
     manifest = from_metadata(path, Session(whole, str(path)))
-    licence = LICENCE if wish.licence == "unknown" else wish.licence
-    wish = completed(wish, info)
+    licence = LICENCE if fields.licence == "unknown" else fields.licence
+    fields = completed(fields, info)
     manifest = manifest.model_copy(
         update={
-            "name": wish.name,
-            "version": wish.version,
+            "name": fields.name,
+            "version": fields.version,
             "licence": licence,
-            "thresholds": manifest.thresholds.model_copy(update={"score": wish.score}),
+            "thresholds": manifest.thresholds.model_copy(update={"score": fields.score}),
             "origin": manifest.origin.model_copy(
-                update={"teacher": wish.teacher, "recipe": wish.recipe, "data": wish.data}
+                update={"teacher": fields.teacher, "recipe": fields.recipe, "data": fields.data}
             ),
         }
     )
-    graphs = [("float", whole)]
-    if int8:
+    graphs = {"float": whole}
+    if options.int8:
         with tempfile.TemporaryDirectory() as scratch:
             small = Path(scratch) / "int8.onnx"
-            pictures = [p[:, ::-1] for p in calibration_pictures(calibrate, run / "train", manifest.input.width_px)]
+            pictures = [
+                p[:, ::-1] for p in calibration_pictures(options.calibrate, run / "train", manifest.input.width_px)
+            ]
             quantise(path, small, (np.ascontiguousarray(p) for p in pictures))
-            graphs.append(("int8", small.read_bytes()))
-    fronted = [front_into(graph, manifest, True)[0] for _, graph in graphs]
-    shipped = [(kind, made.graph) for (kind, _), made in zip(graphs, fronted, strict=True)]
-    return ship(shipped, fronted[-1].manifest, target, wish, held, say)
+            graphs["int8"] = small.read_bytes()
+    fronted = {kind: front_into(graph, manifest, True)[0] for kind, graph in graphs.items()}
+    variants = [Variant(kind, made.graph) for kind, made in fronted.items()]
+    return package(variants, list(fronted.values())[-1].manifest, target, fields, validation, say)
 
 
 def _write_pictures(run: Path, folder: Path, classes: Sequence[str]) -> None:

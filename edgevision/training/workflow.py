@@ -25,6 +25,7 @@ from edgevision.errors import UsageError
 from edgevision.interfaces import ContextManaged, Detector
 from edgevision.training.export.export import export_any
 from edgevision.training.export.model_card import ModelCardFields
+from edgevision.training.export.options import ExportOptions
 from edgevision.training.labelling.auto_label import LabelReport, label_folder
 from edgevision.training.labelling.settings import LabelSettings
 from edgevision.training.recipe import Recipe
@@ -247,7 +248,7 @@ def _export(line: Workflow, shown: Shown) -> str:
         replace=True,
     )
     target = line.folder / "model" / line.wish.name
-    shipped = export_any(line.folder / "run", target, wish, int8=line.int8, say=shown.say)
+    shipped = export_any(line.folder / "run", target, wish, ExportOptions(int8=line.int8), shown.say)
     return f"{shipped.manifest.label}, {shipped.ms:.1f} ms"
 
 

@@ -103,7 +103,7 @@ def test_one_graph_says_what_the_fit_said(folder, tmp_path, monkeypatch, tiny):
     transformers = pytest.importorskip("transformers")
     pytest.importorskip("sklearn")
     from edgevision.detectors.registry import load_detector
-    from edgevision.training.linear_probe.fit import fit, ship
+    from edgevision.training.linear_probe.fit import fit, package
 
     torch.manual_seed(5)
     transformers.Dinov2Model(tiny).save_pretrained(tmp_path / "checkpoint")
@@ -115,14 +115,14 @@ def test_one_graph_says_what_the_fit_said(folder, tmp_path, monkeypatch, tiny):
     assert sum(count for _, count in made.by_kind.values()) == 24
     assert made.low <= made.accuracy <= made.high
     assert made.manifest.accuracy[0].metric == "accuracy"
-    ship(made, tmp_path / "store" / "stripes")
+    package(made, tmp_path / "store" / "stripes")
     monkeypatch.setenv("EDGEVISION_MODELS", str(tmp_path / "store"))
     detector = load_detector("stripes")
     said = [detector.classes[int(detector.detect(p).class_ids[0])] for p in examples.pictures]
     wanted = [examples.kinds[k] for k in examples.kind_ids]
     assert np.mean([a == b for a, b in zip(said, wanted, strict=True)]) >= 0.9, "it learnt what it was shown"
     with pytest.raises(UsageError, match="exists already"):
-        ship(made, tmp_path / "store" / "stripes")
+        package(made, tmp_path / "store" / "stripes")
 
 
 @pytest.mark.extra

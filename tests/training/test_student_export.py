@@ -29,6 +29,7 @@ from edgevision.training.device import Place  # noqa: E402
 from edgevision.training.distillation import dense  # noqa: E402
 from edgevision.training.export import export_run, onnx_export  # noqa: E402
 from edgevision.training.export.model_card import ModelCardFields  # noqa: E402
+from edgevision.training.export.options import ExportOptions  # noqa: E402
 from edgevision.training.image_cache import ImageCache  # noqa: E402
 from edgevision.training.labelling import flip_tta  # noqa: E402
 from edgevision.training.recipe import Recipe, Soft, recipe_from  # noqa: E402
@@ -280,8 +281,8 @@ def test_a_checkpoint_of_the_first_trainer_is_still_read(student, tmp_path):
     (tmp_path / "recipe.json").write_text(json.dumps({"phases": [[3, 32, 0.5], [6, 64, 0.0]]}))
     wish = ModelCardFields("old", pictures="none")
     with pytest.raises(UsageError, match="say --classes"):
-        export_run.export_run(tmp_path, tmp_path / "out", wish)
-    shipped = export_run.export_run(tmp_path, tmp_path / "out", wish, classes=["thing"])
+        export_run.export_run(tmp_path, tmp_path / "out", wish, ExportOptions())
+    shipped = export_run.export_run(tmp_path, tmp_path / "out", wish, ExportOptions(classes=("thing",)))
     assert shipped.manifest.input.width_px == 64
     assert load_detector(tmp_path / "out").classes == ("thing",)
 

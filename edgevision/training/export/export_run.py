@@ -1,10 +1,10 @@
-"""``distill export``: from a run's folder to the graphs that `product.ship` measures and writes."""
+"""``distill export``: from a run's folder to the graphs that `package` measures and writes."""
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -20,9 +20,11 @@ from edgevision.training.augment import single
 from edgevision.training.checkpoints import checkpoint_of, load_student, read_checkpoint
 from edgevision.training.export.model_card import ModelCardFields
 from edgevision.training.export.onnx_export import export_float, halve_weights, put_front_in_graph, quantise
-from edgevision.training.export.package_model import Shipped, manifest_for, ship
+from edgevision.training.export.options import ExportOptions
+from edgevision.training.export.package_model import PackagedModel, Variant, manifest_for, package
 from edgevision.training.image_cache import ImageCache
 from edgevision.training.run_folder import RunInfo, read_run
+from edgevision.training.student import Student
 
 CALIBRATION_PICTURES = 256
 Say = Callable[[str], None]
@@ -31,55 +33,61 @@ Say = Callable[[str], None]
 def export_run(
     run: Path,
     target: Path,
-    wish: ModelCardFields,
-    *,
-    int8: bool = False,
-    half: bool = False,
-    calibrate: Path | None = None,
-    data: Path | None = None,
-    classes: Sequence[str] | None = None,
-    side_px: int | None = None,
+    fields: ModelCardFields,
+    options: ExportOptions,
     say: Say = lambda text: None,
-) -> Shipped:
+) -> PackagedModel:
     """Export a run (or a checkpoint) to the folder ``target``.
 
-    ``data`` is what it is measured on, by default the run's own validation pictures; ``calibrate`` gives the pictures
-    that int8's ranges are taken from, by default the run's training pictures. ``half`` keeps a float graph's weights
-    in 16 bits. ``classes`` and ``side_px`` are needed for a checkpoint that does not say them.
     Raises `UsageError`, and `EdgeVisionError` for an int8 that loses too much.
     """
-    state = read_checkpoint(run)
     folder = checkpoint_of(run).parent
     info = read_run(folder) if (folder / "run.json").exists() else None
-    names = tuple(classes or state.get("classes") or (info.classes if info else ()))
+    state = read_checkpoint(run)
+    names = _class_names(run, state, info, options)
+    side = options.side_px or state.get("side_px") or _side_of(folder)
+    if side is None:
+        raise UsageError(f"{run}: does not say its input size; say --imgsz")
+    validation = measured_on(folder, options.data, names)
+    fields = completed(fields, info, state.get("mean", ()))
+    variants = _variants(load_student(run), side, _metadata(names, side, fields), folder / "train", options, say)
+    return package(variants, manifest_for(fields, names, side), target, fields, validation, say)
+
+
+def _class_names(run: Path, state: Mapping[str, Any], info: RunInfo | None, options: ExportOptions) -> tuple[str, ...]:
+    names = tuple(options.classes or state.get("classes") or (info.classes if info else ()))
     if len(names) != state["shape"]["classes"]:
         raise UsageError(
             f"{run}: expected names of {state['shape']['classes']} classes, got {', '.join(names) or 'none'}; "
             "say --classes"
         )
-    side = side_px or state.get("side_px") or _side_of(folder)
-    if side is None:
-        raise UsageError(f"{run}: does not say its input size; say --imgsz")
-    held = measured_on(folder, data, names)
-    wish = completed(wish, info, state.get("mean", ()))
-    manifest = manifest_for(wish, names, side)
-    metadata = _metadata(names, side, wish)
-    student = load_student(run)
+    return names
+
+
+def _variants(
+    student: Student,
+    side_px: int,
+    metadata: dict[str, str],
+    training_images: Path,
+    options: ExportOptions,
+    say: Say,
+) -> list[Variant]:
+    """The float graph, and the int8 one where that is asked for, each with its preprocessing inside."""
     with tempfile.TemporaryDirectory() as scratch:
         whole, small = Path(scratch) / "float.onnx", Path(scratch) / "int8.onnx"
-        say(f"exporting {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters at {side} px")
-        export_float(student, side, whole)
-        graphs = [("float", whole)]
-        if int8:
-            pictures = list(calibration_pictures(calibrate, folder / "train", side))
+        say(f"exporting {sum(p.numel() for p in student.parameters()) / 1e6:.2f} M parameters at {side_px} px")
+        export_float(student, side_px, whole)
+        graphs = {"float": whole}
+        if options.int8:
+            pictures = list(calibration_pictures(options.calibrate, training_images, side_px))
             say(f"quantising, ranges from {len(pictures)} pictures")
             quantise(whole, small, iter(pictures))
-            graphs.append(("int8", small))
-        for _, path in graphs:
+            graphs["int8"] = small
+        for path in graphs.values():
             put_front_in_graph(path, metadata)
-        if half:
+        if options.half:
             halve_weights(whole)
-        return ship([(kind, path.read_bytes()) for kind, path in graphs], manifest, target, wish, held, say)
+        return [Variant(kind, path.read_bytes()) for kind, path in graphs.items()]
 
 
 def measured_on(run: Path, data: Path | None, classes: Sequence[str]) -> LabelledData | None:
@@ -87,10 +95,10 @@ def measured_on(run: Path, data: Path | None, classes: Sequence[str]) -> Labelle
     return of_part(read_data(data), "") if data is not None else _of_run(run / "val", classes)
 
 
-def completed(wish: ModelCardFields, info: RunInfo | None, mean: Sequence[tuple[str, float]] = ()) -> ModelCardFields:
-    """What the run knows of itself, where the wish says nothing. ``mean``: networks and shares, where it is one."""
+def completed(fields: ModelCardFields, info: RunInfo | None, mean: Sequence[tuple[str, float]] = ()) -> ModelCardFields:
+    """What the run knows of itself, where the fields say nothing. ``mean``: networks and shares, where it is one."""
     if info is None:
-        return wish
+        return fields
     recipe = info.recipe
     words = f"{recipe.epochs} epochs of {info.pictures.get('train', 0)} pictures at {recipe.phases[-1].side_px} px"
     words += f", used at {recipe.side_px} px" if recipe.side_px != recipe.phases[-1].side_px else ""
@@ -98,12 +106,12 @@ def completed(wish: ModelCardFields, info: RunInfo | None, mean: Sequence[tuple[
     words += f", begun from {short_name(recipe.init)}" if recipe.init else ""
     if mean:
         words += "; mean of " + ", ".join(f"{short_name(net)} ({share:g})" for net, share in mean)
-    notes = (*wish.notes, *info.notes)
+    notes = (*fields.notes, *info.notes)
     return replace(
-        wish,
-        teacher=wish.teacher or ", ".join(_teacher_name(t) for t in info.teachers),
-        recipe=wish.recipe or words,
-        data=wish.data or tuple(short_name(d) for d in info.data),
+        fields,
+        teacher=fields.teacher or ", ".join(_teacher_name(t) for t in info.teachers),
+        recipe=fields.recipe or words,
+        data=fields.data or tuple(short_name(d) for d in info.data),
         notes=notes,
     )
 
@@ -121,7 +129,7 @@ def _side_of(folder: Path) -> int | None:
         return None
 
 
-def _metadata(names: Sequence[str], side: int, wish: ModelCardFields) -> dict[str, str]:
+def _metadata(names: Sequence[str], side: int, fields: ModelCardFields) -> dict[str, str]:
     """Keys as Ultralytics' exports have them, since tools read those."""
     values: dict[str, Any] = {
         "names": dict(enumerate(names)),
@@ -131,9 +139,9 @@ def _metadata(names: Sequence[str], side: int, wish: ModelCardFields) -> dict[st
         "batch": 1,
         "channels": 3,
         "channel_order": "bgr",
-        "description": f"{wish.name}, made by edgevision distill",
-        "version": wish.version,
-        "license": wish.licence,
+        "description": f"{fields.name}, made by edgevision distill",
+        "version": fields.version,
+        "license": fields.licence,
     }
     return {key: str(value) for key, value in values.items()}
 

@@ -1,6 +1,6 @@
-"""``distill export``: a trained student as a model of the store: graph, manifest, golden checks, card with pictures.
+"""``distill export``: a trained student as a model folder: graph, manifest, golden checks, card with images.
 
-The float graph and the int8 one are measured on the same pictures in turns; an int8 that loses too much is not shipped.
+The float graph and the int8 one are measured on the same images in turns; an int8 that loses too much is refused.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ import hashlib
 import math
 import platform
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,12 +22,11 @@ from numpy.typing import NDArray
 from edgevision.capture.scene import scene_picture
 from edgevision.datasets.annotations import LabelledData
 from edgevision.deployment.golden import record_golden
-from edgevision.deployment.model_folder import put_folder
+from edgevision.deployment.model_folder import check_target, write_folder
 from edgevision.detectors.manifest import Accuracy, Golden, Latency, Manifest, manifest_from, manifest_text
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import Session
-from edgevision.errors import EdgeVisionError, UsageError
-from edgevision.evaluation.average_precision import LEAST_SCORE
+from edgevision.errors import EdgeVisionError
 from edgevision.evaluation.contact_sheet import best, precision_recall, sheet, worst
 from edgevision.evaluation.evaluate import Evaluation, evaluate
 from edgevision.evaluation.plots import write_picture
@@ -41,8 +39,18 @@ _SCENES = ((1, 40), (4, 200), (7, 90), (11, 310))
 Say = Callable[[str], None]
 
 
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """One form of the trained network."""
+
+    kind: str
+    """``float``, ``int8`` or ``half``: for notes and the card."""
+    graph: bytes
+    """ONNX."""
+
+
 @dataclass(slots=True)
-class Shipped:
+class PackagedModel:
     """What was written."""
 
     folder: Path
@@ -53,15 +61,15 @@ class Shipped:
     notes: list[str] = field(default_factory=list)
 
 
-def manifest_for(wish: ModelCardFields, classes: Sequence[str], side_px: int, order: str = "bgr") -> Manifest:
+def manifest_for(fields: ModelCardFields, classes: Sequence[str], side_px: int, order: str = "bgr") -> Manifest:
     """How a graph of ours with its front inside is fed and read."""
     return manifest_from(
         {
-            "name": wish.name,
-            "version": wish.version,
+            "name": fields.name,
+            "version": fields.version,
             "family": "ultralytics",
             "classes": list(classes),
-            "licence": wish.licence,
+            "licence": fields.licence,
             "input": {
                 "name": "images",
                 "width_px": side_px,
@@ -70,60 +78,82 @@ def manifest_for(wish: ModelCardFields, classes: Sequence[str], side_px: int, or
                 "dtype": "uint8",
                 "channel_order": order,
             },
-            "thresholds": {"score": wish.score, "iou": 0.6},
-            "origin": {"teacher": wish.teacher, "recipe": wish.recipe, "data": list(wish.data)},
+            "thresholds": {"score": fields.score, "iou": 0.6},
+            "origin": {"teacher": fields.teacher, "recipe": fields.recipe, "data": list(fields.data)},
         },
         "export",
     )
 
 
-def ship(
-    graphs: Sequence[tuple[str, bytes]],
+def package(
+    variants: Sequence[Variant],
     manifest: Manifest,
     target: Path,
-    wish: ModelCardFields,
+    fields: ModelCardFields,
     data: LabelledData | None,
     say: Say = lambda text: None,
-) -> Shipped:
-    """Measure graphs on ``data``, and write the last one's folder to ``target``.
+) -> PackagedModel:
+    """Measure all variants on ``data``, and write the last one's folder to ``target``; the first is the original.
 
-    ``graphs`` are (kind, bytes), the float one first. Raises `EdgeVisionError` where int8 loses more than `MOST_LOSS`
-    and the wish does not allow it, `UsageError` where the target is taken.
+    Raises `EdgeVisionError` where the last one's AP50 is more than `MOST_LOSS` under the original's and the fields do
+    not allow it, `UsageError` where the target is taken.
     """
-    if target.exists() and not wish.replace:
-        raise UsageError(f"{target}: exists already; name another, or --replace it")
-    detectors = [_detector(manifest, kind, graph) for kind, graph in graphs]
-    took = median_ms(detectors)
-    notes: list[str] = []
-    evaluation = None
-    if data is not None:
-        say(f"measuring {' and '.join(kind for kind, _ in graphs)} on {len(data.usable)} pictures")
-        evaluation = evaluate(detectors, data)
-        if len(graphs) > 1:
-            notes.append(_compared(evaluation, graphs, took, wish))
-            say(notes[-1])
-            if took[-1] > took[0]:
-                say("int8 is slower than float on this machine: leave --int8 out, or measure on the one it is for")
-    detector, graph = detectors[-1], graphs[-1][1]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".shipping-", dir=target.parent) as scratch:
-        folder = Path(scratch) / target.name
-        folder.mkdir()
-        (folder / manifest.file).write_bytes(graph)
-        measured = manifest.model_copy(
-            update={
-                "sha256": hashlib.sha256(graph).hexdigest(),
-                "golden": _golden(detector, folder, wish, evaluation),
-                "latency": (Latency(machine=machine_in_words(), threads=1, median_ms=round(took[-1], 2)),),
-                "accuracy": _accuracy(evaluation, len(graphs) - 1),
-            }
-        )
-        shown = _pictures(folder, evaluation, len(graphs) - 1, detector, wish)
-        (folder / "model.toml").write_text(manifest_text(measured), encoding="utf-8")
-        text = card(measured, wish, evaluation, [k for k, _ in graphs], took, len(graph), shown, date.today())
-        (folder / "README.md").write_text(text, encoding="utf-8")
-        put_folder(folder, target, Path(scratch))
-    return Shipped(target, measured, evaluation, took[0], took[-1], notes)
+    check_target(target, fields.replace)
+    measured = _measure(variants, manifest, data, say)
+    notes = []
+    if measured.evaluation is not None and len(variants) > 1:
+        notes.append(_compared(measured, fields))
+        say(notes[0])
+        if measured.took_ms[-1] > measured.took_ms[0]:
+            say("int8 is slower than float on this machine: leave --int8 out, or measure on the one it is for")
+    with write_folder(target) as folder:
+        written = _write_model(folder, manifest, measured, fields)
+        _write_card(folder, written, measured, fields)
+    return PackagedModel(target, written, measured.evaluation, measured.took_ms[0], measured.took_ms[-1], notes)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Measured:
+    """Variants on the same machine and images; lists are in the order of the variants."""
+
+    variants: Sequence[Variant]
+    detectors: Sequence[OnnxDetector]
+    took_ms: Sequence[float]
+    evaluation: Evaluation | None
+
+
+def _measure(variants: Sequence[Variant], manifest: Manifest, data: LabelledData | None, say: Say) -> _Measured:
+    detectors = [_detector(manifest, variant) for variant in variants]
+    took_ms = median_ms(detectors)
+    if data is None:
+        return _Measured(variants, detectors, took_ms, None)
+    say(f"measuring {' and '.join(v.kind for v in variants)} on {len(data.usable)} pictures")
+    return _Measured(variants, detectors, took_ms, evaluate(detectors, data))
+
+
+def _write_model(folder: Path, manifest: Manifest, measured: _Measured, fields: ModelCardFields) -> Manifest:
+    """Graph, golden images and manifest of the last variant."""
+    graph, detector, took_ms = measured.variants[-1].graph, measured.detectors[-1], measured.took_ms[-1]
+    (folder / manifest.file).write_bytes(graph)
+    written = manifest.model_copy(
+        update={
+            "sha256": hashlib.sha256(graph).hexdigest(),
+            "golden": _golden(detector, folder, fields, measured.evaluation),
+            "latency": (Latency(machine=machine_in_words(), threads=1, median_ms=round(took_ms, 2)),),
+            "accuracy": _accuracy(measured.evaluation),
+        }
+    )
+    (folder / "model.toml").write_text(manifest_text(written), encoding="utf-8")
+    return written
+
+
+def _write_card(folder: Path, manifest: Manifest, measured: _Measured, fields: ModelCardFields) -> None:
+    """README.md and the images that it shows."""
+    shown = _pictures(folder, measured.evaluation, measured.detectors[-1], fields)
+    kinds = [v.kind for v in measured.variants]
+    size_bytes = len(measured.variants[-1].graph)
+    text = card(manifest, fields, measured.evaluation, kinds, measured.took_ms, size_bytes, shown, date.today())
+    (folder / "README.md").write_text(text, encoding="utf-8")
 
 
 def median_ms(detectors: Sequence[OnnxDetector], rounds: int = 60) -> list[float]:
@@ -152,24 +182,24 @@ def machine_in_words() -> str:
     return f"{kind.replace('_', '-')}{f' with {told}' if told else ''}"
 
 
-def _detector(manifest: Manifest, kind: str, graph: bytes) -> OnnxDetector:
-    named = manifest.model_copy(update={"version": f"{manifest.version} ({kind})"})
-    detector = OnnxDetector(named, Session(graph, f"{manifest.name} ({kind})", 1), min_score=LEAST_SCORE)
+def _detector(manifest: Manifest, variant: Variant) -> OnnxDetector:
+    named = manifest.model_copy(update={"version": f"{manifest.version} ({variant.kind})"})
+    detector = OnnxDetector(named, Session(variant.graph, f"{manifest.name} ({variant.kind})", 1))
     detector.warm_up()
     return detector
 
 
-def _compared(
-    evaluation: Evaluation, graphs: Sequence[tuple[str, bytes]], took: list[float], wish: ModelCardFields
-) -> str:
-    before, after = evaluation.models[0], evaluation.models[-1]
+def _compared(measured: _Measured, fields: ModelCardFields) -> str:
+    """What the last variant costs against the original. Raises `EdgeVisionError` where that is too much."""
+    assert measured.evaluation is not None
+    before, after = measured.evaluation.models[0], measured.evaluation.models[-1]
     loss = before.ap50.value - after.ap50.value
     text = (
-        f"AP50 {before.ap50.value:.3f} {graphs[0][0]}, {after.ap50.value:.3f} {graphs[-1][0]} "
-        f"({-loss * 100:+.2f} points) on {evaluation.pictures} pictures; "
-        f"{took[0]:.1f} ms and {took[-1]:.1f} ms, one thread"
+        f"AP50 {before.ap50.value:.3f} {measured.variants[0].kind}, {after.ap50.value:.3f} "
+        f"{measured.variants[-1].kind} ({-loss * 100:+.2f} points) on {measured.evaluation.pictures} pictures; "
+        f"{measured.took_ms[0]:.1f} ms and {measured.took_ms[-1]:.1f} ms, one thread"
     )
-    if loss > MOST_LOSS and not math.isnan(loss) and not wish.allow_loss:
+    if loss > MOST_LOSS and not math.isnan(loss) and not fields.allow_loss:
         raise EdgeVisionError(
             f"not shipped: {text}; more than {MOST_LOSS * 100:g} points are lost: train it longer, calibrate on "
             "pictures like those it will see, leave int8 out, or take the loss with --allow-loss"
@@ -177,10 +207,10 @@ def _compared(
     return text
 
 
-def _accuracy(evaluation: Evaluation | None, which: int) -> tuple[Accuracy, ...]:
+def _accuracy(evaluation: Evaluation | None) -> tuple[Accuracy, ...]:
     if evaluation is None:
         return ()
-    model = evaluation.models[which]
+    model = evaluation.models[-1]
     by = "" if evaluation.by_people else ", labelled by the teacher"
     where = f"{evaluation.data}, {evaluation.pictures} images{by}"
     rows = [
@@ -200,23 +230,21 @@ def _share(value: float) -> float:
 
 
 def _golden(
-    detector: OnnxDetector, folder: Path, wish: ModelCardFields, evaluation: Evaluation | None
+    detector: OnnxDetector, folder: Path, fields: ModelCardFields, evaluation: Evaluation | None
 ) -> tuple[Golden, ...]:
     """Two pictures of the built-in scene; where the model sees nothing there, one of its best of the data too."""
-    detector.min_score = wish.score
     candidates = [_as_kept(scene_picture(seed, frame, (640, 360), people=4)[0]) for seed, frame in _SCENES]
     seen = [record_golden(detector, p, f"golden-{k}.jpg") for k, (p, _) in enumerate(candidates, 1)]
     order = sorted(range(len(seen)), key=lambda k: -sum(b.score for b in seen[k].boxes))[:2]
     chosen = [(seen[k], candidates[k]) for k in order]
     if not any(g.boxes for g, _ in chosen):
         chosen = chosen[:1]
-        shown = best(evaluation.models[-1], 1) if evaluation is not None and wish.pictures == "data" else []
+        shown = best(evaluation.models[-1], 1) if evaluation is not None and fields.pictures == "data" else []
         for outcome in shown:
             kept = _as_kept(outcome.picture.read())
             chosen.append((record_golden(detector, kept[0], "golden-data.jpg"), kept))
     for golden, (_, encoded) in chosen:
         (folder / golden.picture).write_bytes(encoded)
-    detector.min_score = LEAST_SCORE
     return tuple(golden for golden, _ in chosen)
 
 
@@ -227,15 +255,15 @@ def _as_kept(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.uint8], bytes]:
 
 
 def _pictures(
-    folder: Path, evaluation: Evaluation | None, which: int, detector: OnnxDetector, wish: ModelCardFields
+    folder: Path, evaluation: Evaluation | None, detector: OnnxDetector, fields: ModelCardFields
 ) -> list[tuple[str, str]]:
     """Pictures for the card: (file, what it shows)."""
     shown: list[tuple[str, str]] = []
     if evaluation is not None:
-        write_picture(folder / "precision-recall.png", precision_recall([evaluation.models[which]]))
+        write_picture(folder / "precision-recall.png", precision_recall([evaluation.models[-1]]))
         shown.append(("precision-recall.png", "precision over recall at IoU 0.5"))
-    if wish.pictures == "data" and evaluation is not None:
-        model = evaluation.models[which]
+    if fields.pictures == "data" and evaluation is not None:
+        model = evaluation.models[-1]
         for name, outcomes, what in (
             ("hits.jpg", best(model, 8), "pictures where all was found"),
             ("misses.jpg", worst(model, 8), "pictures with most misses and false boxes"),
@@ -243,13 +271,13 @@ def _pictures(
             if outcomes:
                 write_picture(folder / name, sheet(outcomes, evaluation.classes))
                 shown.append((name, what))
-    if wish.pictures == "scene":
-        write_picture(folder / "scene.jpg", _scene_sheet(detector, wish))
+    if fields.pictures == "scene":
+        write_picture(folder / "scene.jpg", _scene_sheet(detector, fields))
         shown.append(("scene.jpg", "on the built-in scene; pictures of the data may not be republished"))
     return shown
 
 
-def _scene_sheet(detector: OnnxDetector, wish: ModelCardFields) -> NDArray[np.uint8]:
+def _scene_sheet(detector: OnnxDetector, fields: ModelCardFields) -> NDArray[np.uint8]:
     """Hits and misses on frames of the built-in scene. Its labels are of people only: detections of other
     classes are shown and not judged."""
     from edgevision.datasets.annotations import Box, Picture, PictureLabels
@@ -262,7 +290,7 @@ def _scene_sheet(detector: OnnxDetector, wish: ModelCardFields) -> NDArray[np.ui
         corners = truth.boxes.tolist() if number is not None else []
         boxes = tuple(Box(number or 0, (b[0], b[1], b[2], b[3])) for b in corners)
         labels = PictureLabels(f"scene {seed}", 640, 360, "done", boxes)
-        outcome = outcome_of(Picture(Path(), labels, pixels), detector.detect(pixels), wish.score)
+        outcome = outcome_of(Picture(Path(), labels, pixels), detector.detect(pixels), fields.score)
         unknown = np.array([k != number for k in outcome.found.class_ids.tolist()], bool)
         outcomes.append(replace(outcome, ignored=outcome.ignored | unknown))
     return sheet(outcomes, detector.classes)

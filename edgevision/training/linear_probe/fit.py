@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.deployment.model_folder import put_folder
+from edgevision.deployment.model_folder import check_target, write_folder
 from edgevision.detectors.manifest import Accuracy, Manifest, manifest_from, manifest_text
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import Session
@@ -56,14 +57,56 @@ def fit(
     The features are worked out by the graph that ships, so nothing is fed differently later. Raises `MissingExtra`,
     `UsageError` for a model that gives no features, and what `load_foundation` raises.
     """
+    _need_scikit_learn()
+    from edgevision.training.linear_probe.graph import join_head
+
+    network = _export(features, weights, threads, say)
+    manifest = manifest_for(name, version, examples.kinds, network.side_px, network.origin)
+    say(f"features of {len(examples.pictures)} examples")
+    vectors = _embed(network, manifest, examples, threads or 1)
+    kinds = np.array(examples.kind_ids)
+    predicted, folds = _cross_validate(vectors, kinds, examples.groups)
+    rows, bias = _fit_logistic(vectors, kinds)
+    metadata = {"names": str(dict(enumerate(examples.kinds))), "task": "classify", "features": network.origin}
+    graph = join_head(network.graph, rows, bias, metadata)
+    manifest = manifest.model_copy(update={"sha256": hashlib.sha256(graph).hexdigest()})
+    right = int((predicted == kinds).sum())
+    low, high = wilson(right, len(kinds))
+    if not network.random:
+        data = f"{folds}-fold cross-validation on {len(kinds)} examples of {len(set(examples.groups))} pictures"
+        share, bounds = round(right / len(kinds), 3), (round(low, 3), round(high, 3))
+        figure = Accuracy(data=data, metric="accuracy", value=share, low=bounds[0], high=bounds[1])
+        manifest = manifest.model_copy(update={"accuracy": (figure,)})
+    by_kind = {
+        kind: (int(((predicted == kinds) & (kinds == k)).sum()), int((kinds == k).sum()))
+        for k, kind in enumerate(examples.kinds)
+    }
+    wrong = [g for g, a, b in zip(examples.groups, predicted, kinds, strict=True) if a != b]
+    return LightHead(manifest, graph, right / len(kinds), low, high, by_kind, wrong)
+
+
+@dataclass(frozen=True, slots=True)
+class _FeatureNetwork:
+    """A frozen network as a graph: image in, feature vector out."""
+
+    graph: bytes
+    side_px: int
+    origin: str
+    random: bool
+    """Its weights are random: its speed is true, its features are not."""
+
+
+def _need_scikit_learn() -> None:
     try:
-        from sklearn.linear_model import LogisticRegression
-        from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+        import sklearn  # noqa: F401
     except ImportError as exc:
         raise MissingExtra("scikit-learn", "train", "`distill head`") from exc
+
+
+def _export(features: str, weights: str | None, threads: int | None, say: Say) -> _FeatureNetwork:
     from edgevision.detectors.foundation import foundation_kind, load_foundation
     from edgevision.detectors.foundation.embedding import FeatureDetector
-    from edgevision.training.linear_probe.graph import export_features, join_head
+    from edgevision.training.linear_probe.graph import export_features
 
     if foundation_kind(features) not in ("features", "presence"):
         raise UsageError(f"features: expected dinov2, dinov3 or clip, got {features}, which gives no features")
@@ -74,44 +117,47 @@ def fit(
         assert isinstance(source, FeatureDetector)
         say(f"exporting {source.name} ({source.mode})")
         path = Path(scratch) / "features.onnx"
-        side = export_features(source, path)
-        graph, origin, random = path.read_bytes(), source.name, source.random_weights
-    say(f"features of {len(examples.pictures)} examples")
-    session = Session(graph, origin, threads or 1)
-    preprocessor = Preprocessor(manifest_for(name, version, examples.kinds, side, origin).input)
-    vectors = np.concatenate([session.run(preprocessor.prepare(p).tensor, 0, INPUT)[0] for p in examples.pictures])
-    kinds = np.array(examples.kind_ids)
+        side_px = export_features(source, path)
+        return _FeatureNetwork(path.read_bytes(), side_px, source.name, source.random_weights)
+
+
+def _embed(network: _FeatureNetwork, manifest: Manifest, examples: Examples, threads: int) -> NDArray[np.float32]:
+    """Feature vectors (N, D) of the examples, of length 1."""
+    session = Session(network.graph, network.origin, threads)
+    preprocessor = Preprocessor(manifest.input)
+    return np.concatenate([session.run(preprocessor.prepare(p).tensor, 0, INPUT)[0] for p in examples.pictures])
+
+
+def _classifier() -> Any:
+    from sklearn.linear_model import LogisticRegression
+
     # Unit vectors are short: scikit-learn's default of C = 1 leaves a head that says 0.5 to everything.
-    head = LogisticRegression(C=100.0, max_iter=2000, class_weight="balanced")
-    splits = min(
-        FOLDS, min(len({g for g, k in zip(examples.groups, kinds, strict=True) if k == c}) for c in set(kinds))
-    )
-    if splits < 2:
+    return LogisticRegression(C=100.0, max_iter=2000, class_weight="balanced")
+
+
+def _cross_validate(
+    vectors: NDArray[np.float32], kinds: NDArray[np.int64], groups: Sequence[str]
+) -> tuple[NDArray[np.int64], int]:
+    """The kind (N,) that a head says of each example which it was not fitted on, and the number of folds.
+
+    Examples of one file are in one fold. Raises `UsageError` where those of a kind come from one file.
+    """
+    from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
+
+    files = [len({g for g, k in zip(groups, kinds, strict=True) if k == kind}) for kind in set(kinds)]
+    folds = min(FOLDS, *files)
+    if folds < 2:
         raise UsageError("expected the examples of each kind to come from two pictures at least: add another picture")
-    folds = StratifiedGroupKFold(splits, shuffle=True, random_state=0)
-    checked = cross_val_predict(head, vectors, kinds, groups=examples.groups, cv=folds)
-    head.fit(vectors, kinds)
-    rows, bias = _softmax_form(head.coef_, head.intercept_)
-    metadata = {"names": str(dict(enumerate(examples.kinds))), "task": "classify", "features": origin}
-    joined = join_head(graph, rows, bias, metadata)
-    right = int((checked == kinds).sum())
-    low, high = wilson(right, len(kinds))
-    accuracy = right / len(kinds)
-    data = f"{splits}-fold cross-validation on {len(kinds)} examples of {len(set(examples.groups))} pictures"
-    manifest = manifest_for(name, version, examples.kinds, side, origin).model_copy(
-        update={"sha256": hashlib.sha256(joined).hexdigest()}
-    )
-    if not random:
-        figure = Accuracy(
-            data=data, metric="accuracy", value=round(accuracy, 3), low=round(low, 3), high=round(high, 3)
-        )
-        manifest = manifest.model_copy(update={"accuracy": (figure,)})
-    by_kind = {
-        kind: (int(((checked == kinds) & (kinds == k)).sum()), int((kinds == k).sum()))
-        for k, kind in enumerate(examples.kinds)
-    }
-    wrong = [g for g, a, b in zip(examples.groups, checked, kinds, strict=True) if a != b]
-    return LightHead(manifest, joined, accuracy, low, high, by_kind, wrong)
+    splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
+    return np.asarray(cross_val_predict(_classifier(), vectors, kinds, groups=groups, cv=splitter)), folds
+
+
+def _fit_logistic(
+    vectors: NDArray[np.float32], kinds: NDArray[np.int64]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Weights (kinds, D) and bias (kinds,) of a logistic regression on all examples, for a softmax."""
+    head = _classifier().fit(vectors, kinds)
+    return _softmax_form(head.coef_, head.intercept_)
 
 
 def manifest_for(name: str, version: str, kinds: tuple[str, ...], side_px: int, origin: str) -> Manifest:
@@ -139,20 +185,15 @@ def manifest_for(name: str, version: str, kinds: tuple[str, ...], side_px: int, 
     )
 
 
-def ship(head: LightHead, target: Path, replace: bool = False) -> OnnxDetector:
+def package(head: LightHead, target: Path, replace: bool = False) -> OnnxDetector:
     """Write the model's folder, checked by loading it. Raises `UsageError` where the place is taken."""
-    if target.exists() and not replace:
-        raise UsageError(f"{target}: exists already; name another, or --replace it")
+    check_target(target, replace)
     detector = OnnxDetector(head.manifest, Session(head.graph, head.manifest.name, 1))
     detector.warm_up()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".shipping-", dir=target.parent) as scratch:
-        folder = Path(scratch) / target.name
-        folder.mkdir()
+    with write_folder(target) as folder:
         (folder / head.manifest.file).write_bytes(head.graph)
         (folder / "model.toml").write_text(manifest_text(head.manifest), encoding="utf-8")
         (folder / "README.md").write_text(_card(head), encoding="utf-8")
-        put_folder(folder, target, Path(scratch))
     return detector
 
 
