@@ -16,19 +16,30 @@ if TYPE_CHECKING:
     from edgevision.detectors.manifest import Manifest
 
 app = CommandGroup(
-    help="The models at hand: list, show, add, verify, remove, export.",
+    help="""List, show, add, verify, remove and export models.
+
+    Examples:
+
+        edgevision models list
+        edgevision models add best.onnx --name gates
+        edgevision models verify gates --images images/""",
     no_args_is_help=True,
 )
 
-_Name = Annotated[str, typer.Argument(help="A model's name, or the path of its folder or .onnx file.")]
-_Json = Annotated[bool, typer.Option("--json", help="Write JSON instead of a table.")]
+_Name = Annotated[str, typer.Argument(help="Model name, or the path of its folder or .onnx file.")]
+_Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
 @app.command("list")
 def list_models(json_: _Json = False) -> None:
-    """Every model on the search path: $EDGEVISION_MODELS, ./models, your own, the bundled ones."""
+    """List the installed models: of $EDGEVISION_MODELS, ./models, your own, the bundled ones.
+
+    Example:
+
+        edgevision models list
+    """
     from edgevision.detectors.manifest import read_manifest
-    from edgevision.detectors.registry import search_path, stored_folders
+    from edgevision.detectors.registry import origin_of, search_path, stored_folders
     from edgevision.errors import EdgeVisionError
 
     rows: list[dict[str, Any]] = []
@@ -39,38 +50,27 @@ def list_models(json_: _Json = False) -> None:
         try:
             rows.append(_row(read_manifest(folder / "model.toml"), folder, hidden))
         except EdgeVisionError as exc:
-            rows.append({"name": folder.name, "where": str(folder), "error": str(exc)})
+            rows.append({"name": folder.name, "where": str(folder), "origin": origin_of(folder), "error": str(exc)})
     if json_:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
-    console = _console()
     if not rows:
         places = ", ".join(map(str, search_path()))
-        console.print(f"No models yet, in none of {places}. Add one: edgevision models add FILE.onnx")
+        typer.echo(f"No models in {places}. Add one: edgevision models add FILE.onnx")
         return
-    from rich.table import Table
+    from edgevision.cli.models_console import show_list
 
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("name", "version", "family", "input", "classes", "licence", "accuracy"):
-        table.add_column(heading, overflow="fold")
-    table.add_column("where", style="dim", overflow="fold")
-    for row in rows:
-        if "error" in row:
-            table.add_row(row["name"], "", "", "", "", "", "[red]cannot be read[/]", row["where"])
-            continue
-        first = ", ".join(row["classes"][:3]) + (f" … {len(row['classes'])}" if len(row["classes"]) > 3 else "")
-        where = row["where"] + (" (hidden by one of this name above)" if row["hidden"] else "")
-        accuracy = row["accuracy"] or "not measured"
-        table.add_row(row["name"], row["version"], row["family"], row["input"], first, row["licence"], accuracy, where)
-    console.print(table)
-    for row in rows:
-        if "error" in row:
-            console.print(f"[red]{row['name']}[/]: {row['error']}", highlight=False)
+    show_list(rows)
 
 
 @app.command()
 def show(model: _Name, json_: _Json = False) -> None:
-    """All that is known of one model."""
+    """Show one model: input, classes, licence, data, accuracy, latency, file.
+
+    Example:
+
+        edgevision models show person
+    """
     from edgevision.detectors.registry import find_model
     from edgevision.errors import UsageError
 
@@ -97,10 +97,10 @@ def show(model: _Name, json_: _Json = False) -> None:
         ("thresholds", f"score {manifest.thresholds.score:g}, IoU {manifest.thresholds.iou:g}"),
         ("licence", manifest.licence),
         ("teacher", manifest.origin.teacher),
-        ("data", "; ".join(manifest.origin.data)),
-        ("accuracy", _accuracy(manifest) or "not measured"),
-        ("latency", "; ".join(f"{x.median_ms:g} ms, {x.threads} threads, {x.machine}" for x in manifest.latency)),
-        ("golden", ", ".join(g.picture for g in manifest.golden) or "no golden pictures"),
+        ("data", "\n".join(manifest.origin.data)),
+        ("accuracy", _accuracy(manifest).replace("; ", "\n") or "not measured"),
+        ("latency", "\n".join(f"{x.median_ms:g} ms, {_threads(x.threads)}, {x.machine}" for x in manifest.latency)),
+        ("golden", ", ".join(g.picture for g in manifest.golden) or "no golden images"),
         ("file", f"{stored.path} ({size_mib})"),
         ("sha256", manifest.sha256 or "not recorded"),
     ):
@@ -111,27 +111,35 @@ def show(model: _Name, json_: _Json = False) -> None:
 
 @app.command()
 def add(
-    file: Annotated[Path, typer.Argument(help="A detector as an .onnx file.")],
-    name: Annotated[str | None, typer.Option(help="By default the file's own.")] = None,
-    version: Annotated[str, typer.Option(help="Shown with every result, as name@version.")] = "1",
-    family: Annotated[str | None, typer.Option(help="How its outputs are read, where that cannot be told.")] = None,
+    file: Annotated[Path, typer.Argument(help="Detector as an .onnx file.")],
+    name: Annotated[str | None, typer.Option(help="Name of the model. Default: the file's name.")] = None,
+    version: Annotated[str, typer.Option(help="Version, shown with every result as name@version.")] = "1",
+    family: Annotated[
+        str | None, typer.Option(help="Decoder family, if it cannot be recognised: ultralytics, yolox, nanodet, …")
+    ] = None,
     classes: Annotated[
-        str | None, typer.Option(help="names.txt (one a line), a,b,c or coco; where the file does not say.")
+        str | None, typer.Option(help="Class names, if the file has none: a,b,c, coco, or names.txt (one per line).")
     ] = None,
     input_: Annotated[
         str,
         typer.Option(
             "--input",
             metavar="RECIPE",
-            help="'416x320 bgr stretch 0-255': size, rgb|bgr, letterbox|letterbox-top-left|stretch, "
-            "0-1|0-255|-1-1|imagenet, mean=a/b/c std=a/b/c, pad=N; any part overrules what the family takes.",
+            help="Preprocessing, '416x320 bgr stretch 0-255': size, rgb|bgr, letterbox|letterbox-top-left|stretch, "
+            "0-1|0-255|-1-1|imagenet, mean=a/b/c std=a/b/c, pad=N. Each part overrides the family's default.",
         ),
     ] = "",
-    licence: Annotated[str | None, typer.Option(help="Written down with it.")] = None,
-    front: Annotated[bool, typer.Option(help="Put normalisation and layout inside the graph.")] = True,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace your model of the same name.")] = False,
+    licence: Annotated[str | None, typer.Option(help="Licence, stored in the manifest.")] = None,
+    front: Annotated[bool, typer.Option(help="Embed normalisation and layout in the graph.")] = True,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace your model of that name.")] = False,
 ) -> None:
-    """Add an .onnx detector to your models: it is tried in a child process with bounds on time and memory."""
+    """Add an .onnx detector: recognise it, try it in a child process with time and memory limits, install it.
+
+    Examples:
+
+        edgevision models add best.onnx --name gates --version 3
+        edgevision models add my_yolox.onnx --classes gate,person,forklift
+    """
     from edgevision.deployment.add_model import add_model
     from edgevision.deployment.infer_manifest import AddOptions
     from edgevision.detectors.registry import find_model
@@ -143,28 +151,33 @@ def add(
         console.print(f"  {note}", highlight=False)
     console.print(f"  one inference took {added.trial.median_ms:.1f} ms on one thread", highlight=False)
     if find_model(added.manifest.name).path.parent.resolve() != added.folder.resolve():
-        console.print("[yellow]another model of this name stands before it on the search path and hides it[/]")
-    console.print(f"next: edgevision models verify {added.manifest.name} --images FOLDER-OF-YOUR-PICTURES", style="dim")
+        console.print("[yellow]another model of this name comes first on the search path and hides it[/]")
+    console.print(f"next: edgevision models verify {added.manifest.name} --images FOLDER-OF-YOUR-IMAGES", style="dim")
 
 
 @app.command()
 def verify(
     model: _Name,
     images: Annotated[
-        Path | None, typer.Option(help="A folder of pictures as your camera sees them. By default the built-in scene.")
+        Path | None, typer.Option(help="Folder of images from your camera. Default: the built-in scene.")
     ] = None,
     fix: Annotated[
-        bool, typer.Option("--fix", help="Write the better recipe down, where one is clearly better.")
+        bool, typer.Option("--fix", help="Store the better preprocessing in the manifest, if one is clearly better.")
     ] = False,
     record: Annotated[
         list[Path] | None,
-        typer.Option(help="Keep this picture, and what is found in it now, as a golden check. May be repeated."),
+        typer.Option(help="Record this image and its detections as a golden check. Repeatable."),
     ] = None,
     json_: _Json = False,
 ) -> None:
-    """Check a model: its file, its golden pictures, and whether it would see better if it were fed otherwise.
+    """Check a model: its file, its golden images, and whether another preprocessing would work better.
 
-    Exit code 4 where a check fails or another recipe is clearly better (and --fix did not mend it).
+    Exit code 4 if a check fails or another preprocessing is clearly better (and --fix did not store it).
+
+    Examples:
+
+        edgevision models verify gates --images images/
+        edgevision models verify gates --record image.jpg
     """
     from edgevision.deployment.verify_model import verify_model
 
@@ -172,40 +185,21 @@ def verify(
     if json_:
         typer.echo(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:
-        from rich.table import Table
+        from edgevision.cli.models_console import show_verify
 
-        console = _console()
-        for outcome in report.golden:
-            mark = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
-            console.print(f"golden {outcome.picture}: {mark}, {outcome.sentence}", highlight=False)
-        table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in ("fed as", "told by its", "pictures", "boxes", "steady", "merit", "against the manifest's"):
-            table.add_column(heading, justify="left" if heading in ("fed as", "told by its") else "right")
-        colours = [row for row in report.recipes if row.against == "mirrored"]
-        for row in [*colours[:6], *(row for row in report.recipes if row.against == "pieces")]:
-            colour = "green" if row.is_manifest else ""
-            table.add_row(
-                row.words + (" (usual for its family)" if row.is_usual else ""),
-                "mirror image" if row.against == "mirrored" else "pieces",
-                str(row.pictures),
-                str(row.boxes),
-                f"{row.steady:.0%}",
-                f"{row.merit:.2f}",
-                row.compared,
-                style=colour or None,
-            )
-        if report.recipes:
-            console.print(table)
-        console.print(report.sentence, highlight=False)
-        if report.undecided:
-            console.print(report.undecided, style="yellow", highlight=False)
+        show_verify(report)
     if not report.passed:
         raise typer.Exit(4)
 
 
 @app.command()
-def remove(model: Annotated[str, typer.Argument(help="The name of a model you added.")]) -> None:
-    """Remove a model you added. Bundled models and those of other folders stay."""
+def remove(model: Annotated[str, typer.Argument(help="Name of a model that you added.")]) -> None:
+    """Remove a model that you added; bundled models and those of other folders stay.
+
+    Example:
+
+        edgevision models remove gates
+    """
     from edgevision.deployment.model_folder import remove_model
 
     typer.echo(f"removed {remove_model(model)}")
@@ -214,16 +208,22 @@ def remove(model: Annotated[str, typer.Argument(help="The name of a model you ad
 @app.command()
 def export(
     model: _Name,
-    to: Annotated[Path, typer.Argument(help="A new folder, a folder to put it in, or NAME.zip.")] = Path(),
+    to: Annotated[Path, typer.Argument(help="New folder, existing folder to write into, or NAME.zip.")] = Path(),
     prompts: Annotated[
-        str | None, typer.Option(help="Of foundation:yoloe or foundation:yolo-world: the classes to fix in it.")
+        str | None, typer.Option(help="Classes to fix in foundation:yoloe or foundation:yolo-world.")
     ] = None,
-    weights: Annotated[str | None, typer.Option(help="Of a foundation model: a file, or random.")] = None,
-    imgsz: Annotated[int, typer.Option(min=32, max=8192, help="Of a foundation model: the input's side in px.")] = 640,
+    weights: Annotated[str | None, typer.Option(help="Weights of a foundation model: a file, or random.")] = None,
+    imgsz: Annotated[int, typer.Option(min=32, max=8192, help="Input side of a foundation model in px.")] = 640,
 ) -> None:
-    """Copy a model's folder (graph, manifest, card, golden pictures) to somewhere else, or into a zip.
+    """Copy a model's folder (graph, manifest, card, golden images), or write it into a zip.
 
-    foundation:yoloe and foundation:yolo-world, with the classes of --prompts, become an .onnx file: no torch needed.
+    foundation:yoloe and foundation:yolo-world become an .onnx file with the classes of --prompts fixed; it runs
+    without torch.
+
+    Examples:
+
+        edgevision models export gates gates.zip
+        edgevision models export foundation:yoloe hats.onnx --prompts "helmet"
     """
     from edgevision.cli.outputs import Output, check_folder, check_outputs
     from edgevision.detectors.foundation import PREFIX, is_foundation
@@ -245,6 +245,8 @@ def export(
 
 
 def _row(manifest: Manifest, folder: Path, hidden: bool) -> dict[str, Any]:
+    from edgevision.detectors.registry import origin_of
+
     return {
         "name": manifest.name,
         "version": manifest.version,
@@ -253,9 +255,16 @@ def _row(manifest: Manifest, folder: Path, hidden: bool) -> dict[str, Any]:
         "classes": list(manifest.classes),
         "licence": manifest.licence,
         "accuracy": _accuracy(manifest),
+        "ap50": manifest.ap50,
+        "ms": manifest.median_ms,
+        "origin": origin_of(folder),
         "where": str(folder),
         "hidden": hidden,
     }
+
+
+def _threads(count: int) -> str:
+    return "1 thread" if count == 1 else f"{count} threads"
 
 
 def _accuracy(manifest: Manifest) -> str:

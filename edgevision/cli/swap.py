@@ -1,4 +1,4 @@
-"""``edgevision swap``: exchange the model of a running app, and see check by check how it did."""
+"""``edgevision swap``: exchange the model of a running app, and follow its checks."""
 
 from __future__ import annotations
 
@@ -26,32 +26,40 @@ _GATES, _RUNNING = "Checks", "The running app"
 @has_settings(gates_settings(), _GATES)
 def swap(
     model: Annotated[
-        str | None, typer.Argument(help="A model's name, the path of an .onnx file or folder, or foundation:NAME.")
+        str | None, typer.Argument(help="Model name, path of an .onnx file or folder, or foundation:NAME.")
     ] = None,
     to: Annotated[
         str | None,
-        typer.Option(metavar="URL", help="Which app, where several run; by default the one.", rich_help_panel=_RUNNING),
+        typer.Option(metavar="URL", help="Address of the app, if several run.", rich_help_panel=_RUNNING),
     ] = None,
     force: Annotated[
         list[str] | None,
-        typer.Option(metavar="CHECK", help="Go on where this check fails. May be repeated.", rich_help_panel=_GATES),
+        typer.Option(metavar="CHECK", help="Treat this check as a warning. Repeatable.", rich_help_panel=_GATES),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, and exchange nothing.")] = False,
-    revert: Annotated[bool, typer.Option("--revert", help="Back to the model before; stops a swap under way.")] = False,
-    history: Annotated[bool, typer.Option("--history", help="What was swapped in this app so far.")] = False,
-    json_: Annotated[bool, typer.Option("--json", help="Write JSON instead of tables.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Run the checks without exchanging.")] = False,
+    revert: Annotated[
+        bool, typer.Option("--revert", help="Roll back to the previous model; stops a running swap.")
+    ] = False,
+    history: Annotated[bool, typer.Option("--history", help="List the swaps of this app.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")] = False,
     settings: dict[str, Any] | None = None,
 ) -> None:
-    """Swap the model of a running app while it runs. The old model serves until the new one has passed every check.
+    """Swap the model of a running app. The old model serves until the new one has passed every check.
 
-    Exit code 0 only where the new model serves, or passed a dry run; 4 where it was refused or taken back.
+    Exit code 0 if the new model serves or passed a dry run, 4 if it was refused or rolled back.
+
+    Examples:
+
+        edgevision swap gates                  # a model of `edgevision models list`
+        edgevision swap gates --budget-ms 50 --force shadow
+        edgevision swap --revert
     """
     from edgevision.deployment.gates import gates_from
     from edgevision.errors import UsageError
     from edgevision.web.control_client import find_app
 
     if (model is not None) + revert + history != 1:
-        raise UsageError("say one of: the model to swap in, --revert, --history")
+        raise UsageError("expected one of: a model to swap in, --revert, --history")
     if model is None:
         app = find_app(to)
         if history:
@@ -61,15 +69,15 @@ def swap(
         return
     gates = {name: str(value) if isinstance(value, Path) else value for name, value in (settings or {}).items()}
     gates |= {"dry_run": dry_run, "force": force or []}
-    gates_from(gates)  # what cannot be meant is said without asking an app
+    gates_from(gates)  # invalid values are refused without asking an app
     app = find_app(to)
     try:
         begun = app.ask("swap", model=_as_the_app_sees_it(model), gates=gates)
         report = _wait(app, begun, json_)
     except KeyboardInterrupt:
         typer.echo(
-            "\nedgevision: stopped waiting; the swap goes on in the app: `edgevision swap --history` says how it "
-            "ended, `edgevision swap --revert` stops it",
+            "\nedgevision: stopped waiting; the swap continues in the app: `edgevision swap --history` shows its "
+            "result, `edgevision swap --revert` stops it",
             err=True,
         )
         raise typer.Exit(130) from None
@@ -120,45 +128,58 @@ def _end(report: dict[str, Any], json_: bool) -> None:
         raise typer.Exit(_REFUSED)
 
 
+def _verdict_words(report: dict[str, Any]) -> str:
+    """The verdict in words; its JSON values stay as they were."""
+    verdict = str(report["verdict"])
+    return {"went back": "rolled back", "reverted": "rolled back"}.get(verdict, verdict)
+
+
+def _failed(report: dict[str, Any]) -> dict[str, Any] | None:
+    return next((c for c in report["checks"] if not c["passed"] and not c["forced"]), None)
+
+
 def _sentence(report: dict[str, Any]) -> str:
     colour = "green" if report["verdict"] in ("accepted", "passed", "went back") else "bold red"
-    failed = next((c["name"] for c in report["checks"] if not c["passed"] and not c["forced"]), None)
-    told = f"[{colour}]{report['verdict']}[/]" + (f" by {failed}" if failed else "")
-    told += f": {report['serves']} serves"
+    failed = _failed(report)
+    words = f"[{colour}]{_verdict_words(report)}[/]" + (f" by {failed['name']}" if failed else "")
+    words += f": {report['serves']} serves"
     if report["verdict"] in ("accepted", "went back") and report["first_frame"] is not None:
-        told += f" since frame {report['first_frame']}"
-    return told
+        words += f" since frame {report['first_frame']}"
+    return words
 
 
 def _table(progress: dict[str, Any]) -> RenderableType:
+    """A line for each check; the limit of one that failed is below its figure."""
     from rich.markup import escape
     from rich.table import Table
 
     title = f"swap {progress['number']}: {escape(progress['old'])} → {escape(progress['new'])}"
     table = Table(box=None, header_style="bold", pad_edge=False, title=title, title_justify="left")
     table.add_column("check", no_wrap=True)
-    table.add_column("figure", overflow="fold", ratio=3)
-    table.add_column("limit", overflow="fold", ratio=2, style="dim")
     table.add_column("verdict", no_wrap=True)
+    table.add_column("figure")
     for check in progress["checks"]:
         word = "passed" if check["passed"] else "failed, forced" if check["forced"] else "failed"
-        table.add_row(check["name"], escape(check["figure"]), escape(check["limit"]), f"[{_COLOURS[word]}]{word}[/]")
+        figure = escape(check["figure"]) + ("" if check["passed"] else f"\n[dim]expected: {escape(check['limit'])}[/]")
+        table.add_row(check["name"], f"[{_COLOURS[word]}]{word}[/]", figure)
     if progress["doing"] and progress["doing"] not in {c["name"] for c in progress["checks"]}:
-        table.add_row(progress["doing"], "", "", "[cyan]under way[/]")
+        table.add_row(progress["doing"], "[cyan]running[/]", "")
     return table
 
 
 def _class_table(check: dict[str, Any]) -> RenderableType:
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table(box=None, header_style="bold", pad_edge=False, title=f"{check['name']}, class by class")
+    table = Table(box=None, header_style="bold", pad_edge=False, title=f"{check['name']}, boxes per class")
     table.title_justify = "left"
     table.add_column("class")
-    for heading in ("old model's boxes", "found again", "new model's boxes"):
-        table.add_column(heading, justify="right")
+    for heading in ("old model", "matched", "new model"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in check["classes"][:20]:
         share = f" ({row['found_again'] / row['old_boxes']:.0%})" if row["old_boxes"] else ""
-        table.add_row(row["name"], str(row["old_boxes"]), f"{row['found_again']}{share}", str(row["new_boxes"]))
+        matched = f"{row['found_again']}{share}"
+        table.add_row(escape(row["name"]), str(row["old_boxes"]), matched, str(row["new_boxes"]))
     return table
 
 
@@ -167,7 +188,6 @@ def _show_history(app: App, json_: bool) -> None:
     from datetime import datetime
 
     from rich.markup import escape
-    from rich.table import Table
 
     reports = app.ask("history")["reports"]
     if json_:
@@ -175,24 +195,15 @@ def _show_history(app: App, json_: bool) -> None:
         return
     console = _console()
     if not reports:
-        console.print("nothing was swapped in this app yet")
+        console.print("no swaps in this app yet")
         return
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    for heading in ("nr", "when", "from", "to", "verdict", "first frame", "why"):
-        table.add_column(heading, overflow="fold")
     for report in reports:
-        failed = next((c for c in report["checks"] if not c["passed"] and not c["forced"]), None)
-        first = report["first_frame"]
-        table.add_row(
-            str(report["number"]),
-            datetime.fromtimestamp(report["began_unix_s"]).strftime("%Y-%m-%d %H:%M:%S"),
-            escape(report["old"]),
-            escape(report["new"]),
-            report["verdict"],
-            "" if first is None else str(first),
-            escape(f"{failed['name']}: {failed['figure']}") if failed else "",
-        )
-    console.print(table, highlight=False)
+        when = datetime.fromtimestamp(report["began_unix_s"]).strftime("%Y-%m-%d %H:%M:%S")
+        failed = _failed(report)
+        head = f"{report['number']:>3}  {when}  {report['old']} → {report['new']}"
+        console.print(escape(head), highlight=False, soft_wrap=True)
+        text = escape(f": {failed['figure']}") if failed else ""
+        console.print(f"     {_sentence(report)}{text}", highlight=False)
 
 
 def _console() -> Console:

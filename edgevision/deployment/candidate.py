@@ -160,9 +160,9 @@ class CandidateFactory:
         return Candidate(
             look.load,
             (
-                PreloadCheck("manifest", "a model of that name or path, and a manifest without fault", look.manifest),
-                PreloadCheck("hash", "the bytes that its manifest means", look.hash),
-                PreloadCheck("probe", "a model that loads and runs in a child process, within its bounds", look.probe),
+                PreloadCheck("manifest", "a model of that name or path with a valid manifest", look.manifest),
+                PreloadCheck("hash", "the hash in its manifest", look.hash),
+                PreloadCheck("probe", "loads and runs in a child process, within its limits", look.probe),
             ),
             look.golden,
             measure_ap,
@@ -180,7 +180,7 @@ class CandidateFactory:
                 named = manifest.model_copy(update={"version": version})
                 if self._bytes_of.setdefault(named.label, whole) == whole:
                     return named
-        raise ModelInvalid(f"{manifest.label}: cannot be told from another model of that name and version")
+        raise ModelInvalid(f"{manifest.label}: has the name, version and hash prefix of another model")
 
 
 class _Look:
@@ -196,7 +196,7 @@ class _Look:
         self._stored = stored = find_model(self._model)
         manifest = stored.manifest
         if manifest is None:
-            return f"{stored.path} has none: its metadata must tell"
+            return f"{stored.path} has no manifest; using the metadata in the file"
         return f"{manifest.label}, {manifest.family}, {manifest.input.in_words}, {_counted(manifest.classes)}"
 
     def hash(self) -> str:
@@ -204,7 +204,7 @@ class _Look:
         self._graph = read_graph(stored)
         sha256 = hashlib.sha256(self._graph).hexdigest()
         named = stored.manifest is not None and stored.manifest.sha256 is not None
-        return f"SHA-256 {sha256[:8]}…, {'as its manifest says' if named else 'which no manifest names'}"
+        return f"SHA-256 {sha256[:8]}…, {'as in its manifest' if named else 'not in any manifest'}"
 
     def probe(self) -> str:
         stored, supply = self._found(), self._supply
@@ -212,7 +212,7 @@ class _Look:
         known = supply._probed.get(key)
         if known is not None:
             self._probed = known
-            return f"these bytes passed before: {known.words}"
+            return f"passed before: {known.words}"
         # What is tried is what will be loaded, whatever happens to the file meanwhile.
         with tempfile.TemporaryDirectory(prefix="edgevision-probe-") as folder:
             path = Path(folder) / "model.onnx"
@@ -228,14 +228,14 @@ class _Look:
                 trial = probe.try_out(manifest)
         shape = described.inputs[0].shape
         spatial = shape[2:4] if recipe.layout == "nchw" else shape[1:3]
-        words = f"finite outputs that follow the picture, {trial.median_ms:.1f} ms a run"
+        words = f"finite outputs that depend on the image, {trial.median_ms:.1f} ms a run"
         if trial.silent:
-            words = f"nothing found in made-up pictures, {trial.median_ms:.1f} ms a run"
+            words = f"no detections in synthetic images, {trial.median_ms:.1f} ms a run"
         self._probed = _Probed(manifest, any(side is None for side in spatial), words)
         if len(supply._probed) >= _MOST_PROBED:
             supply._probed.pop(next(iter(supply._probed)))
         supply._probed[key] = self._probed
-        return f"{words}, tried in {time.monotonic() - began:.1f} s"
+        return f"{words}, probed in {time.monotonic() - began:.1f} s"
 
     def load(self) -> OnnxDetector:
         stored, probed, options = self._found(), self._probed, self._supply.options
@@ -262,7 +262,7 @@ class _Look:
         assert isinstance(detector, OnnxDetector)
         manifest = detector.manifest
         if not manifest.golden:
-            return "it has none"
+            return "no golden images"
         # As it was when they were recorded: without the user's thresholds and choice of classes.
         plain = OnnxDetector(manifest, detector.session)
         outcomes = check_golden(plain, manifest, self._found().path.parent)
@@ -289,11 +289,11 @@ def _known(wanted: Collection[str], manifest: Manifest) -> tuple[str, ...]:
     if wanted and not known:
         raise UsageError(
             f"{manifest.label} finds {_counted(manifest.classes)}, and this app shows only {', '.join(wanted)}; start "
-            "it anew with other --classes"
+            "it again with other --classes"
         )
     return known
 
 
 def _counted(classes: tuple[str, ...]) -> str:
     first = ", ".join(classes[:3])
-    return first if len(classes) <= 3 else f"{first} and {len(classes) - 3} classes more"
+    return first if len(classes) <= 3 else f"{first} and {len(classes) - 3} more classes"

@@ -1,4 +1,4 @@
-"""What a candidate must pass before it serves, and while it is watched: one class a gate, and this one tuple of them.
+"""Checks that a candidate must pass before and after it serves: one class per gate, in one tuple.
 
 To add a gate: a class here with a name and a `Gate.check`, its settings as fields of `Gates`, and a place in `GATES`.
 The rollout, `edgevision swap`, the control API, the report and the page read both.
@@ -32,7 +32,7 @@ _OLD_NAMES = {
 @renamed(**_OLD_NAMES)
 @dataclass(frozen=True, slots=True)
 class Gates:
-    """Settings of all gates. Raises `UsageError` for what cannot be meant."""
+    """Thresholds of all gates. Raises `UsageError` for invalid values."""
 
     budget_ms: float | None = setting(
         None,
@@ -40,41 +40,45 @@ class Gates:
         above=0,
         unit="milliseconds",
         option="--budget-ms",
-        label="Budget, ms a frame",
+        label="Latency budget, ms",
     )
     """p90 of one detection beside the serving loop; by default a live source's frame period, else no limit."""
-    latency_runs: int = setting(20, "Inferences that latency is measured on.", low=1, high=10_000, unit="runs")
+    latency_runs: int = setting(
+        20, "Number of inferences that latency is measured on.", low=1, high=10_000, unit="runs"
+    )
     shadow_frames: int = setting(
-        60, "Live frames on which both models are compared; 0: none.", low=0, high=100_000, unit="frames",
+        60, "Number of live frames on which both models are compared; 0: none.", low=0, high=100_000, unit="frames",
         option="--shadow", label="Frames compared",
     )  # fmt: skip
-    """Live frames on which both models are compared; 0 leaves it out."""
+    """Live frames on which both models are compared; 0 skips the gate."""
     recall_of_old: float = setting(
         0.7, "Minimum share of the old model's confident boxes that the new one finds too.", low=0, high=1,
         option="--recall-of-old",
     )  # fmt: skip
-    """Least share of the old model's sure boxes that the new one must find too."""
+    """Minimum share of the old model's confident boxes that the new one must find too."""
     max_box_ratio: float = setting(
         4.0, "Maximum number of the new model's boxes for each of the old one's.", low=0, option="--max-box-ratio"
     )
-    """A model that finds so many times the old one's boxes is fed wrongly."""
-    min_boxes: int = setting(10, "Boxes of the old model under which agreement is not judged.", low=0, unit="boxes")
-    """Under so many sure boxes of the old model, agreement says nothing and is not held against anyone."""
+    """More boxes than this multiple of the old one's hint at wrong preprocessing."""
+    min_boxes: int = setting(
+        10, "Minimum number of the old model's boxes for agreement to be judged.", low=0, unit="boxes"
+    )
+    """With fewer confident boxes of the old model, agreement is not judged."""
     min_ap: float | None = setting(None, "Minimum AP50 on --data.", low=0, high=1, option="--min-ap")
-    """Least AP50 on ``data``."""
+    """Minimum AP50 on ``data``."""
     data: str | None = setting(None, "Labelled images, read by the app.", option="--data", is_path=True)
-    """A folder of labelled pictures."""
+    """A labelled dataset."""
     watch_s: float = setting(
-        5.0, "Watch the new model for this long; roll back on failure. 0: not at all.", low=0, high=86_400, unit="s",
-        option="--watch-seconds", label="Watched afterwards, s",
+        5.0, "Watch the new model for this long; roll back on failure. 0: no watch.", low=0, high=86_400, unit="s",
+        option="--watch-seconds", label="Watch for, s",
     )  # fmt: skip
-    """After the exchange; 0 leaves it out."""
-    timeout_s: float = setting(20.0, "Longest wait for a frame to check on.", low=0, high=3600, unit="s")
-    """How long to wait for frames to check on."""
+    """After the exchange; 0 skips the gate."""
+    timeout_s: float = setting(20.0, "Maximum wait for a frame to check on, seconds.", low=0, high=3600, unit="s")
+    """Maximum wait for frames to check on."""
     force: frozenset[str] = field(default_factory=frozenset)
-    """Names of gates that warn where they fail."""
+    """Names of gates whose failure is a warning only."""
     dry_run: bool = False
-    """Check, and exchange nothing."""
+    """Check without exchanging."""
 
     def __post_init__(self) -> None:
         names = gate_names()
@@ -84,7 +88,7 @@ class Gates:
         for each in settings():
             each.check(getattr(self, each.name))
         if (self.min_ap is None) != (self.data is None):
-            raise UsageError("a least AP and the labelled pictures to measure it on go together: give both")
+            raise UsageError("--min-ap and --data go together: give both")
 
 
 def settings() -> tuple[Setting, ...]:
@@ -109,37 +113,37 @@ def gates_from(values: Mapping[str, Any]) -> Gates:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What a gate found."""
+    """The result of a gate."""
 
     passed: bool
     figure: str
     """What was measured, with its unit."""
     limit: str
-    """What was asked for."""
+    """The requirement."""
     agreement: Agreement | None = None
     """Where two models were compared: class by class."""
 
 
 class Gate(ABC):
-    """One requirement. Without state: what it needs is in the context."""
+    """One requirement. Stateless: everything it needs is in the context."""
 
     name: ClassVar[str]
     after_exchange: ClassVar[bool] = False
-    """It judges the candidate while that serves; what fails is rolled back."""
+    """Checks the candidate while it serves; a failure rolls back."""
     measured: ClassVar[bool] = True
-    """Its figure means something only beside its limit."""
+    """The report shows its figure with its limit."""
 
     def asked(self, context: GateContext) -> bool:
-        """Whether its settings and the candidate ask for it."""
+        """Whether the settings and the candidate require it."""
         return True
 
     @abstractmethod
     def check(self, context: GateContext) -> Outcome:
-        """Judge the candidate. An `EdgeVisionError` of the candidate fails the gate."""
+        """Check the candidate. An `EdgeVisionError` of the candidate fails the gate."""
 
 
 class Golden(Gate):
-    """Sees in its own images what it saw when they were recorded."""
+    """Detections on its own images match the recorded ones."""
 
     name = "golden"
     measured = False
@@ -149,7 +153,7 @@ class Golden(Gate):
 
     def check(self, context: GateContext) -> Outcome:
         assert context.candidate.golden is not None
-        limit = "its own pictures seen as when they were recorded"
+        limit = "detections on its golden images as recorded"
         try:
             return Outcome(True, context.candidate.golden(context.new), limit)
         except EdgeVisionError as exc:
@@ -157,7 +161,7 @@ class Golden(Gate):
 
 
 class Latency(Gate):
-    """Is fast enough beside the serving loop."""
+    """Latency beside the serving loop is within the budget."""
 
     name = "latency"
 
@@ -169,7 +173,7 @@ class Latency(Gate):
 
 
 class Shadow(Gate):
-    """Finds what the serving model finds, on the same live frames."""
+    """Agreement with the serving model on the same live frames."""
 
     name = "shadow"
 
@@ -185,7 +189,7 @@ class Shadow(Gate):
 
 
 class Accuracy(Gate):
-    """Is accurate enough on labelled images."""
+    """AP50 on a labelled dataset."""
 
     name = "accuracy"
 
@@ -207,12 +211,12 @@ class Accuracy(Gate):
 
 
 class Watch(Gate):
-    """Serves without errors, as fast and as complete as before; the old model looks at the same frames."""
+    """After the exchange: no errors, latency within the budget, agreement with the old model on the same frames."""
 
     name = "watch"
     after_exchange = True
     WINDOW_S: ClassVar[float] = 2.0
-    """What is watched is judged so often: a model that breaks down late is not covered by how well it began."""
+    """Interval of judgements: a late failure is not averaged away by a good start."""
 
     def asked(self, context: GateContext) -> bool:
         return context.gates.watch_s > 0
@@ -246,8 +250,7 @@ class Watch(Gate):
 
 
 GATES: tuple[Gate, ...] = (Golden(), Latency(), Shadow(), Accuracy(), Watch())
-"""In the order in which they are checked. Each may be forced; what comes before them, the file and its loading, may
-not."""
+"""In the order in which they are checked. Each may be forced; the steps before them (file, loading) may not."""
 
 
 def gate_names() -> tuple[str, ...]:
@@ -255,12 +258,12 @@ def gate_names() -> tuple[str, ...]:
 
 
 def judge_latency(took_ms: Sequence[float], budget_ms: float | None) -> tuple[bool, str, str]:
-    """Whether it is fast enough, the figure, and the limit."""
+    """Whether latency is within the budget, the figure, and the limit."""
     import numpy as np
 
-    limit = "any: a file waits" if budget_ms is None else f"p90 of at most {budget_ms:.1f} ms"
+    limit = "none for a file" if budget_ms is None else f"p90 of at most {budget_ms:.1f} ms"
     if not took_ms:
-        return True, "no run", limit
+        return True, "not measured", limit
     p50_ms, p90_ms = np.percentile(took_ms, (50, 90))
     return budget_ms is None or bool(p90_ms <= budget_ms), f"p50 {p50_ms:.1f} ms, p90 {p90_ms:.1f} ms", limit
 
@@ -270,10 +273,10 @@ def judge_agreement(agreement: Agreement, gates: Gates) -> tuple[bool, str, str]
     told = agreement.old_boxes >= gates.min_boxes
     alike = agreement.found_again >= gates.recall_of_old
     flooded = agreement.new_boxes > gates.max_box_ratio * max(agreement.old_boxes, gates.min_boxes)
-    limit = f"at least {gates.recall_of_old:.0%} found again, at most {gates.max_box_ratio:g} times the boxes"
+    limit = f"at least {gates.recall_of_old:.0%} of boxes matched, at most {gates.max_box_ratio:g} × as many boxes"
     if not told and agreement.shared:
-        limit += f" (too few boxes to compare: {agreement.old_boxes})"
+        limit += f" (not judged: only {agreement.old_boxes} boxes)"
     if not agreement.shared:
-        return True, f"{agreement.frames} frames: no class in common, so nothing to compare", limit
-    figure = f"{agreement.found_again:.0%} found again in {agreement}"
+        return True, f"{agreement.frames} frames: no class in common, nothing to compare", limit
+    figure = f"{agreement.found_again:.0%} of boxes matched in {agreement}"
     return (alike or not told) and not flooded, figure, limit

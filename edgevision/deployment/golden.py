@@ -64,12 +64,12 @@ def check_golden(detector: OnnxDetector, manifest: Manifest, folder: Path) -> li
 def _check(detector: OnnxDetector, golden: Golden, folder: Path) -> GoldenOutcome:
     pixels = read_picture(folder / golden.picture)
     if pixels is None:
-        return GoldenOutcome(golden.picture, False, f"expected a picture in {folder}, found none that can be read")
+        return GoldenOutcome(golden.picture, False, f"expected an image in {folder}, found none that can be read")
     found = detector.detect(pixels)
     if not golden.boxes:
         # A box just over the threshold is no proof of harm.
         strong = int((found.scores > detector.min_score + MOST_SCORE_CHANGE).sum())
-        return GoldenOutcome(golden.picture, strong == 0, f"expected nothing, found {strong}")
+        return GoldenOutcome(golden.picture, strong == 0, f"expected no boxes, found {strong}")
     wanted = np.array([g.box for g in golden.boxes], np.float32)
     names = [detector.classes[k] for k in found.class_ids]
     same_class = np.array([[g.class_name == n for n in names] for g in golden.boxes], bool).reshape(len(wanted), -1)
@@ -87,13 +87,13 @@ def _check(detector: OnnxDetector, golden: Golden, folder: Path) -> GoldenOutcom
     )
     if missing or extra:
         lost = f"{', '.join(missing[:4])} missing or moved" if missing else "all found"
-        return GoldenOutcome(golden.picture, False, f"expected {len(wanted)} boxes: {lost}, {extra} that are new")
-    return GoldenOutcome(golden.picture, True, f"{len(wanted)} boxes found again")
+        return GoldenOutcome(golden.picture, False, f"expected {len(wanted)} boxes: {lost}, {extra} new ones")
+    return GoldenOutcome(golden.picture, True, f"{len(wanted)} boxes as recorded")
 
 
 def golden_name(path: Path, manifest: Manifest) -> str:
     """The name under which a picture is kept beside the manifest. Raises `UsageError` where it is taken."""
     name = f"golden-{path.name}"
     if any(g.picture == name for g in manifest.golden):
-        raise UsageError(f"{path}: there is a golden picture of that name already; rename the file")
+        raise UsageError(f"{path}: a golden image of that name exists already; rename the file")
     return name

@@ -1,4 +1,4 @@
-"""What a swap did, check by check."""
+"""The report of a swap: its checks and its verdict."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ class Verdict(StrEnum):
     REFUSED = "refused"
     """A check failed before the exchange; the old model served all along."""
     ROLLED_BACK = "reverted"
-    """It served, a check of the watch failed, and the old model serves again."""
+    """The new model served, the watch failed, and the old model serves again."""
     PASSED = "passed"
     """A dry run: every check passed, and nothing was exchanged."""
     ROLLED_BACK_BY_USER = "went back"
-    """A person asked for the model before: it serves again, unchecked."""
+    """The user rolled back: the previous model serves again, unchecked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What one gate, or one step before the gates, came to."""
+    """The result of one gate, or of one step before the gates."""
 
     name: str
     """``manifest``, ``hash``, ``probe``, ``load``, ``warm-up``, ``exchange``, or a gate's; ``frames`` where none came
@@ -36,12 +36,12 @@ class Check:
     figure: str
     """What was measured, with its unit."""
     limit: str
-    """What was asked for."""
+    """The requirement."""
     forced: bool = False
-    """It failed, and the user had said to go on."""
+    """It failed, and the user had forced it."""
     took_ms: float = 0.0
     classes: tuple[ClassDifference, ...] = ()
-    """Where two models were compared: class by class."""
+    """Per class, if two models were compared."""
 
     @property
     def word(self) -> str:
@@ -50,7 +50,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True)
 class SwapReport:
-    """From one model to another: what was checked, and which serves now."""
+    """A swap from one model to another: its checks, and the model that serves now."""
 
     old: str
     new: str
@@ -78,7 +78,7 @@ class SwapReport:
         """The outcome in one line."""
         failed = self.failed
         if self.verdict is Verdict.ROLLED_BACK_BY_USER:
-            return f"went back to {self.new} from {self.old}, as asked: serves since frame {self.first_frame}"
+            return f"rolled back to {self.new} from {self.old}, as asked: serves since frame {self.first_frame}"
         if failed is None:
             end = "every check passed" if self.verdict is Verdict.PASSED else f"serves since frame {self.first_frame}"
             return f"{self.new} in place of {self.old}: {self.verdict}, {end}"
@@ -95,7 +95,7 @@ class SwapReport:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """A swap, as far as it has come."""
+    """The progress of a swap."""
 
     number: int
     old: str

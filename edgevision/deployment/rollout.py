@@ -134,7 +134,7 @@ class Rollout:
 
     def _load(self, candidate: Candidate) -> Detector:
         self._record.begin("load")
-        limit = "a model that loads"
+        limit = "the model loads"
         try:
             new = candidate.load()
         except EdgeVisionError as exc:
@@ -145,13 +145,16 @@ class Rollout:
         different = new.name != self._old.name
         figure = f"{new.name} in {self._record.took_ms:.0f} ms"
         self._record.check(
-            "load", different, figure if different else f"{new.name} serves already", limit + ", and another"
+            "load",
+            different,
+            figure if different else f"{new.name} serves already",
+            limit + " and differs",
         )
         return new
 
     def _warm_up(self, context: GateContext) -> None:
         self._record.begin("warm-up")
-        picture, limit = context.next_result().frame.pixels, "a model that runs on a frame of this source"
+        picture, limit = context.next_result().frame.pixels, "the model runs on a frame of this source"
         try:
             took_ms = [context.timed(context.new, picture)[1] for _ in range(_WARM_UP_RUNS)]
         except ModelError as exc:

@@ -81,7 +81,7 @@ class Swapper:
     def start(self, name: str, gates: Gates | None = None) -> Future[SwapReport]:
         """`swap` in a thread of its own; the report is the future's result. Raises `UsageError` as `swap` does."""
         if not self._lock.acquire(blocking=False):
-            raise UsageError("another swap is under way: wait for its report")
+            raise UsageError("another swap is running: wait for its report")
         self._count += 1
         done: Future[SwapReport] = Future()
         # Not to be cancelled through the future: `revert` says how a swap is stopped in order.
@@ -102,13 +102,13 @@ class Swapper:
             raise UsageError("the thread that runs the loop cannot wait for it: revert from another thread")
         trial, running = self._trial, self._running
         if trial is not None and running is not None:
-            trial.cancel("stopped by a person")
+            trial.cancel("stopped by the user")
             report = running.result()
             if report.verdict is not Verdict.ACCEPTED:
                 return report
         with self._lock:
             if self._previous is None:
-                raise UsageError("there is no model to go back to: nothing was swapped yet")
+                raise UsageError("no previous model: nothing was swapped yet")
             self._count += 1
             gates = Gates(shadow_frames=0, watch_s=0)
             trial = Rollout(self._loop, self._previous.name, gates, self._count, self._clock, self._tell)

@@ -57,6 +57,17 @@ def search_path() -> list[Path]:
     return places
 
 
+def origin_of(folder: Path) -> str:
+    """Where a model folder comes from: ``bundled``, ``yours`` (`models add` writes there), or the folder it is in."""
+    parent = folder.resolve().parent
+    package = Path(__file__).resolve().parents[1]
+    if parent in (package / "bundled_models", package.parent / "models"):
+        return "bundled"
+    if parent == user_models_folder().resolve():
+        return "yours"
+    return "./models" if parent == Path("models").resolve() else str(parent)
+
+
 def user_data_folder() -> Path:
     """Where this user's models and settings are kept, by each platform's custom. Not created here."""
     if sys.platform == "win32":

@@ -62,30 +62,30 @@ class Agreement:
 
     @property
     def found_again(self) -> float:
-        """Share of the old model's sure boxes that the new one finds too, 0-1; 1 where there were none."""
+        """Share of the old model's confident boxes that the new one finds too, 0-1; 1 if there were none."""
         return sum(c.found_again for c in self.counts.values()) / self.old_boxes if self.old_boxes else 1.0
 
     def differences(self) -> tuple[ClassDifference, ...]:
-        """Class by class, the commonest first."""
+        """Per class, the most frequent first."""
         rows = [ClassDifference(name, c.old, c.found_again, c.new) for name, c in self.counts.items()]
         return tuple(sorted(rows, key=lambda r: (-r.old_boxes - r.new_boxes, r.name)))
 
     def __str__(self) -> str:
         rows = self.differences()
-        parts = [f"{r.name} {r.found_again}/{r.old_boxes} found again, {r.new_boxes} in all" for r in rows[:_TOLD]]
+        parts = [f"{r.name} {r.found_again}/{r.old_boxes} matched, {r.new_boxes} boxes" for r in rows[:_TOLD]]
         if len(rows) > _TOLD:
-            parts.append(f"{len(rows) - _TOLD} classes more")
-        return f"{self.frames} frames: {'; '.join(parts) or 'nothing found'}"
+            parts.append(f"{len(rows) - _TOLD} more classes")
+        return f"{self.frames} frames: {'; '.join(parts) or 'no boxes'}"
 
 
 @dataclass(frozen=True, slots=True)
 class ClassDifference:
-    """What two models made of one class on the same frames."""
+    """Agreement of two models on one class, on the same frames."""
 
     name: str
     old_boxes: int
-    """Of the old model, sure ones."""
+    """Confident boxes of the old model."""
     found_again: int
-    """Of those, how many the new one has too, IoU at least 0.5."""
+    """Those that the new model has too, IoU at least 0.5."""
     new_boxes: int
-    """Of the new model, all that it shows."""
+    """All boxes that the new model shows."""

@@ -71,7 +71,6 @@ def test_list_and_show(stored, own_models):
     table = invoke("list").output
     assert "blobs" in table
     assert "cannot be read" in table
-    assert "not measured" in table
     shown = json.loads(invoke("show", "blobs", "--json").output)
     assert shown["classes"] == ["blob"]
     assert "blobs@1" in invoke("show", "blobs").output
@@ -83,7 +82,26 @@ def test_the_first_on_the_path_hides_the_others(stored, tmp_path, monkeypatch):
     blob_model(tmp_path / "models" / "blobs", version="2")
     rows = [row for row in json.loads(invoke("list", "--json").output) if row["name"] == "blobs"]
     assert [(row["version"], row["hidden"]) for row in rows] == [("2", False), ("1", True)]
-    assert "hidden by one of this name" in invoke("list").output
+    assert "is hidden by a model of this name" in " ".join(invoke("list").output.split())
+
+
+def test_list_is_one_line_a_model_at_80_columns(own_models, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    classes = [f"a-long-class-name-{k}" for k in range(12)]
+    folder = blob_model(own_models / "blobs-with-a-name", name="blobs-with-a-name")
+    spoil(folder, 'classes = ["blob"]', f"classes = {json.dumps(classes)}")
+    with (folder / "model.toml").open("a") as file:
+        file.write('\n[[accuracy]]\ndata = "val"\nmetric = "AP50"\nvalue = 0.649\n')
+        file.write('\n[[latency]]\nmachine = "here"\nthreads = 1\nmedian_ms = 3.47\n')
+    lines = [line for line in invoke("list").output.splitlines() if line]
+    assert lines[0].split() == ["name", "version", "finds", "input", "AP50", "ms", "where"]
+    assert len(lines) == 1 + len(json.loads(invoke("list", "--json").output))
+    assert all(len(line.rstrip()) <= 80 for line in lines)
+    own = next(line for line in lines if line.startswith("blobs-with-a-name "))
+    assert own.split()[-4:] == ["64×64", "0.65", "3.5", "yours"]
+    assert "a-long-class-name-0" in own
+    assert "…" in own
+    assert next(line for line in lines if line.startswith("person ")).split()[-1] == "bundled"
 
 
 def test_add_says_what_it_concluded_and_what_is_next(tmp_path):
@@ -137,7 +155,7 @@ def test_golden_pictures_notice_a_wrong_recipe(stored, pictures):
     kept = read_manifest(stored / "model.toml").golden
     assert [g.picture for g in kept] == [f"golden-{picture.name}"]
     assert len(kept[0].boxes) == 4
-    assert verify_model("blobs", pictures).golden[0].sentence == "4 boxes found again"
+    assert verify_model("blobs", pictures).golden[0].sentence == "4 boxes as recorded"
     spoil(stored, 'channel_order = "rgb"', 'channel_order = "bgr"')
     failed = verify_model("blobs", pictures).golden[0]
     assert not failed.passed

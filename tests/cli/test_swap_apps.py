@@ -192,8 +192,8 @@ def test_several_apps_are_named_and_one_is_asked_for(place, runtime):
     ("arguments", "message"),
     [
         (["better"], r"no app of yours runs on this machine: start one"),
-        ([], r"say one of: the model to swap in, --revert, --history"),
-        (["better", "--revert"], r"say one of"),
+        ([], r"expected one of: a model to swap in, --revert, --history"),
+        (["better", "--revert"], r"expected one of"),
         (["better", "--force", "load"], r"force: expected one of golden"),
         (["better", "--min-ap", "0.5"], r"go together"),
         (["better", "--to", "ftp://x"], r"--to: expected an address"),

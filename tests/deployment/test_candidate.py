@@ -41,8 +41,8 @@ class TestSteps:
         figures, detector = through(CandidateFactory().candidate(str(blobs)))
         assert list(figures) == ["manifest", "hash", "probe"]
         assert figures["manifest"] == "blobs@1, ultralytics, 64×64 rgb letterbox 0-1, blob"
-        assert figures["hash"].startswith(f"SHA-256 {detector.manifest.sha256[:8]}…, as its manifest says")
-        assert "finite outputs that follow the picture" in figures["probe"]
+        assert figures["hash"].startswith(f"SHA-256 {detector.manifest.sha256[:8]}…, as in its manifest")
+        assert "finite outputs that depend on the image" in figures["probe"]
         assert len(detector.detect(RED)) == 2
 
     def test_bytes_that_passed_once_are_not_tried_again(self, blobs):
@@ -50,7 +50,7 @@ class TestSteps:
         through(supply.candidate(str(blobs)))
         assert "passed before" in through(supply.candidate(str(blobs)))[0]["probe"]
         blob_model(blobs, channel=1)
-        assert "tried in" in through(supply.candidate(str(blobs)))[0]["probe"]
+        assert "probed in" in through(supply.candidate(str(blobs)))[0]["probe"]
 
     def test_what_is_loaded_is_what_was_tried(self, blobs):
         candidate = CandidateFactory().candidate(str(blobs))
@@ -84,7 +84,7 @@ class TestSteps:
         path = tmp_path / "bare.onnx"
         path.write_bytes(b"\x08\x07 not a graph")
         manifest, hashed, probe = CandidateFactory().candidate(str(path)).before
-        assert "its metadata must tell" in manifest.look()
+        assert "using the metadata in the file" in manifest.look()
         assert "no manifest names" in hashed.look()
         with pytest.raises(ModelInvalid):
             probe.look()

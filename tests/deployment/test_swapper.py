@@ -299,7 +299,7 @@ def test_who_waits_in_the_loops_own_thread_is_told():
 def test_revert_and_history():
     with running(Model("old@1")) as (pipeline, seen):
         swaps = swapper(pipeline, Model("new@2"))
-        with pytest.raises(UsageError, match="no model to go back to"):
+        with pytest.raises(UsageError, match="no previous model"):
             swaps.revert()
         swaps.swap("new@2", QUICK)
         back = swaps.revert()
@@ -332,7 +332,7 @@ def test_two_at_once_are_not_possible():
         other = threading.Thread(target=lambda: swaps.swap("slow@2", QUICK))
         other.start()
         time.sleep(0.05)
-        with pytest.raises(UsageError, match="another swap is under way"):
+        with pytest.raises(UsageError, match="another swap is running"):
             swaps.swap("slow@2", QUICK)
         other.join(20)
 

@@ -196,7 +196,7 @@ def test_a_swap_is_followed_to_its_end_and_back(server):
     status, begun = post(server, "/api/swap", {"model": "better", "gates": QUICK})
     assert (status, begun["number"], begun["old"], begun["report"]) == (200, 1, "blobs@1", None)
     status, answer = post(server, "/api/swap", {"model": "blind"})
-    assert (status, answer["error"]) == (400, "another swap is under way: wait for its report")
+    assert (status, answer["error"]) == (400, "another swap is running: wait for its report")
     report = finished(server, 1)
     assert (report["verdict"], report["serves"]) == ("accepted", "better@1"), report["sentence"]
     assert report["first_frame"] > 0
@@ -217,7 +217,7 @@ def test_a_swap_is_followed_to_its_end_and_back(server):
 
 def test_before_anything_was_swapped(server):
     assert post(server, "/api/progress")[1] == {"error": "nothing was swapped yet"}
-    assert post(server, "/api/revert")[1] == {"error": "there is no model to go back to: nothing was swapped yet"}
+    assert post(server, "/api/revert")[1] == {"error": "no previous model: nothing was swapped yet"}
     assert post(server, "/api/history")[1] == {"reports": []}
     status = post(server, "/api/status")[1]
     assert (status["swap"], status["source"]) == (None, "camera")
@@ -305,14 +305,14 @@ class TestPanel:
         tab.focus("#models button[data-model=blind]")
         tab.keyboard.press("Enter")
         tab.wait_for_selector("#trial-end:has-text('refused: better@1 serves')")
-        assert "expected: at least 70% found again" in tab.inner_text("#checks .failed .limit")
+        assert "expected: at least 70% of boxes matched" in tab.inner_text("#checks .failed .limit")
         tab.wait_for_selector("#revert:enabled")
         tab.focus("#revert")
         tab.keyboard.press("Enter")
         tab.wait_for_selector("#serves:has-text('blobs@1')")
         tab.wait_for_selector("#history li:nth-child(3)", state="attached")
         words = tab.eval_on_selector_all("#history b", "all => all.map(b => b.textContent)")
-        assert words == ["went back", "refused", "accepted"]
+        assert words == ["rolled back", "refused", "accepted"]
         tab.keyboard.press("Escape")  # which quits the loop where no panel is open
         tab.wait_for_selector("#swap", state="hidden")
         assert tab.evaluate("document.activeElement.id") == "model"
@@ -326,7 +326,7 @@ class TestPanel:
         tab.wait_for_selector("#checks .doing:has-text('watch')")
         assert tab.is_disabled("#models button[data-model=blind]")
         tab.click("#stop-swap")
-        tab.wait_for_selector("#trial-end:has-text('reverted: blobs@1 serves')")
+        tab.wait_for_selector("#trial-end:has-text('rolled back: blobs@1 serves')")
         tab.wait_for_selector("#serves:has-text('blobs@1')")
 
     def test_what_is_typed_there_is_not_meant_for_the_loop(self, tab):

@@ -4,7 +4,9 @@
 {
   const panel = byId("swap");
   const WORDS = { accepted: "good", passed: "good", "went back": "good", refused: "bad", reverted: "bad" };
-  let told = null; // what the page heard last: number, doing, checks, decided
+  // The API keeps its values; the page shows these words.
+  const SHOWN = { "went back": "rolled back", reverted: "rolled back" };
+  let told = null; // the last status: number, doing, checks, decided
   let serving = "";
   let asking = false;
   let seen = "";
@@ -21,7 +23,7 @@
     try {
       found = JSON.parse(text);
     } catch {
-      // A refusal of the server's own is plain text.
+      // Some refusals are plain text.
     }
     if (!answer.ok) throw new Error(found?.error || text.trim());
     return found;
@@ -60,7 +62,7 @@
       past(history.reports);
       if (told?.number) await follow();
     } catch (error) {
-      toast(`That did not work: ${error.message}`);
+      toast(`Failed: ${error.message}`);
     }
     enable();
   }
@@ -102,18 +104,18 @@
       const row = made("li");
       const when = new Date(report.began_unix_s * 1000).toLocaleTimeString();
       row.value = report.number;
-      row.append(made("b", report.verdict, WORDS[report.verdict]), made("span", `${report.old} → ${report.new}, ${when}`));
+      row.append(made("b", SHOWN[report.verdict] || report.verdict, WORDS[report.verdict]), made("span", `${report.old} → ${report.new}, ${when}`));
       const failed = report.checks.find((check) => !check.passed && !check.forced);
       if (failed) row.append(made("span", `${failed.name}: ${failed.figure}`));
       return row;
     });
     byId("history").replaceChildren(...rows);
     byId("history-box").hidden = rows.length === 0;
-    // Where every swap was refused there is nothing to go back to.
+    // Without an accepted swap there is no previous model.
     byId("revert").dataset.none = reports.some((report) => ["accepted", "went back"].includes(report.verdict)) ? "" : "1";
   }
 
-  // Figures are long: a check is told in a line, and in full when it is opened or when it failed.
+  // A check that failed also shows what was expected.
   function draw(progress) {
     byId("trial").hidden = false;
     byId("trial-title").textContent = `${progress.old} → ${progress.new}`;
@@ -136,7 +138,7 @@
     byId("checks").replaceChildren(...rows);
     const end = byId("trial-end");
     end.className = report ? WORDS[report.verdict] : "";
-    const words = report ? `${report.verdict}: ${report.serves} serves` : "";
+    const words = report ? `${SHOWN[report.verdict] || report.verdict}: ${report.serves} serves` : "";
     const since = report && report.first_frame !== null && WORDS[report.verdict] === "good" ? ` since frame ${report.first_frame}` : "";
     if (end.textContent !== words + since) end.textContent = words + since;
   }
@@ -149,7 +151,7 @@
       draw(progress);
       if (progress.report) past((await ask("history")).reports);
     } catch (error) {
-      toast(`That did not work: ${error.message}`);
+      toast(`Failed: ${error.message}`);
     } finally {
       asking = false;
       enable();
@@ -235,7 +237,7 @@
   byId("swap-close").onclick = hide;
   byId("revert").onclick = byId("stop-swap").onclick = back;
 
-  // Before page.js, for which Escape means quit.
+  // Before page.js, where Escape quits.
   document.addEventListener(
     "keydown",
     (event) => {
