@@ -7,10 +7,12 @@ read here.
 from __future__ import annotations
 
 import errno
+import json
 import os
 import stat
+import tomllib
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 MOST_TEXT_BYTES = 64 << 20
 """Settings, labels, lists of classes and prompts; COCO's own annotations of 118 000 images have 450 MB."""
@@ -70,6 +72,22 @@ def read_regular_text(
     """The text of a regular file, line ends as they are read in text mode. Raises UnicodeDecodeError too."""
     text = read_regular(path, most_bytes).decode(encoding, errors)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What JSON says. Raises ValueError, also for text that is nested too deeply to be meant."""
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply to be meant") from None
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """What TOML says. Raises `tomllib.TOMLDecodeError`, also for text that is nested too deeply to be meant."""
+    try:
+        return tomllib.loads(text)
+    except RecursionError:
+        raise tomllib.TOMLDecodeError("it is nested too deeply to be meant") from None
 
 
 def _require(found: os.stat_result, path: Path | str, most_bytes: int | None) -> None:

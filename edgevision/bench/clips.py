@@ -13,6 +13,7 @@ from edgevision.capture import open_source
 from edgevision.capture.images import SUFFIXES
 from edgevision.errors import SourceNotFound, UsageError
 from edgevision.interfaces import ContextManaged, Source
+from edgevision.regular_file import open_regular
 from edgevision.types import Frame, SourceInfo
 
 BUNDLED = Path(__file__).resolve().parent / "assets" / "scene.mp4"
@@ -58,7 +59,7 @@ def _hash_of(files: list[Path]) -> str:
     for path in files:
         if len(files) > 1:
             digest.update(path.name.encode() + b"\0")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             while data := file.read(1 << 20):
                 digest.update(data)
     return digest.hexdigest()

@@ -21,12 +21,13 @@ from edgevision.bench.records import Block, ContenderRecord
 from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.foundation import is_foundation
 from edgevision.detectors.onnx_detector import OnnxDetector
-from edgevision.detectors.registry import find_model, load_detector
+from edgevision.detectors.registry import MOST_BYTES, find_model, load_detector
 from edgevision.errors import ModelNotFound
 from edgevision.interfaces import Detector, Source
 from edgevision.pipeline.loop import Pipeline
 from edgevision.pipeline.memory import peak_rss_mib
 from edgevision.pipeline.tracking_stage import tracker_for
+from edgevision.regular_file import read_regular
 from edgevision.types import STAGES, Detections, StageTimes
 
 READY_FRAMES = 8
@@ -89,7 +90,7 @@ class Contender:
         detector, wanted = self._detector, self._wanted
         if isinstance(detector, OnnxDetector):
             stored = find_model(wanted.model)
-            graph = stored.path.read_bytes()
+            graph = read_regular(stored.path, MOST_BYTES)
             precision = precision_of(graph)
             recipe = detector.manifest.input
             threads = detector.session.threads

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from edgevision.bench.records import FORMAT, BenchRun
 from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.regular_file import parse_json, read_regular_text
 from edgevision.types import STAGES
 
 MOST_BYTES = 1 << 30
@@ -47,7 +48,7 @@ def read_run(path: Path) -> BenchRun:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(f"{path}: expected a benchmark's JSON of under 1 GiB")
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_regular_text(path, MOST_BYTES))
     except FileNotFoundError:
         raise UsageError(f"{path}: no such file; `edgevision bench --out DIR` writes DIR/run.json") from None
     except OSError as exc:

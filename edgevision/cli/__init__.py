@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from typing import Annotated
 
@@ -12,6 +13,7 @@ from edgevision.cli.command import CommandGroup
 from edgevision.cli.decide import decide
 from edgevision.cli.doctor.command import doctor
 from edgevision.cli.run import run
+from edgevision.cli.safe_stream import guard_streams
 from edgevision.cli.swap import swap
 
 app = CommandGroup(
@@ -55,11 +57,15 @@ def _run_defaults() -> dict[str, str | int]:
 
 
 def main() -> None:
-    """Run a command; an error of ours is one line on stderr and an exit code that is not 0."""
-    from edgevision.errors import EdgeVisionError
-
+    """Run a command; whatever goes wrong is one line on stderr and an exit code that is not 0."""
+    guard_streams()
+    if logging.lastResort is not None:  # warnings of the library, in commands that set up no logging
+        logging.lastResort.setFormatter(logging.Formatter("edgevision: %(levelname)s: %(message)s"))
     try:
         app(default_map={"run": _run_defaults()})
-    except EdgeVisionError as exc:
-        typer.echo(f"edgevision: {' '.join(str(exc).split())}", err=True)
-        sys.exit(exc.exit_code)
+    except Exception as exc:
+        from edgevision.cli.last_resort import sentence_of
+
+        text, code = sentence_of(exc)
+        typer.echo(f"edgevision: {text}", err=True)
+        sys.exit(code)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, RenderableType
+from rich.console import RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
@@ -17,6 +17,7 @@ from edgevision.bench.records import BenchRun
 from edgevision.bench.summary import Figures, figures
 from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences, verdict_of
 from edgevision.cli.console import announce
+from edgevision.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from edgevision.bench.compare import Comparison
@@ -31,7 +32,7 @@ _REFRESH_PER_S = 2
 @contextmanager
 def progress_bar() -> Iterator[Callable[[str, float, float], None]]:
     """A bar with the time left, on stderr, where that is a terminal."""
-    console = Console(stderr=True, highlight=False)
+    console = Terminal(stderr=True, highlight=False)
     if not console.is_terminal:
         yield _in_lines()
         return
@@ -62,7 +63,7 @@ def _in_lines() -> Callable[[str, float, float], None]:
 
 def show_run(run: BenchRun) -> None:
     """Print a run on stdout."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     verdict = verdict_of(run)
     if verdict is not None:
         console.print(f"[bold {_TONES[verdict.tone]}]{escape(verdict.text)}[/]", soft_wrap=True)
@@ -148,7 +149,7 @@ def _accuracy_tables(run: BenchRun) -> Iterator[RenderableType]:
 
 def show_comparison(comparison: Comparison) -> None:
     """Ratios of B to A."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     for name in dict.fromkeys(row.contender for row in comparison.rows):
         console.print(Text(name, style="bold"))
         table = Table(box=None, header_style="dim", pad_edge=False)
@@ -169,7 +170,7 @@ def show_comparison(comparison: Comparison) -> None:
 
 def show_tuning(tuning: Tuning) -> None:
     """Print every setting that was tried, the best first, and the command line for it."""
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     table = Table(box=None, header_style="bold", pad_edge=False)
     table.add_column(f"{tuning.budget_ms:g} ms", no_wrap=True)
     for heading in ("AP50", "p95 ms [95 %]", "fps"):

@@ -13,8 +13,9 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 from rich.table import Table
+
+from edgevision.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from edgevision.deployment.app import App
@@ -95,7 +96,7 @@ def show_summary(summary: Summary) -> None:
     for stage, percentiles in summary.stages.items():
         table.add_row(stage, *_cells(percentiles))
     table.add_row("age at publish", *_cells(summary.age), style="bold")
-    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console = Terminal(stderr=True, highlight=False, soft_wrap=True)
     fps = "–" if math.isnan(summary.fps) else f"{summary.fps:.1f}"
     cpu = "–" if math.isnan(summary.cpu_percent) else f"{summary.cpu_percent:.0f} % of one core"
     frames = f"{summary.frames} frames" + (f" ({summary.predicted} of them predicted)" if summary.predicted else "")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from edgevision.cli.distill_console import say
+from edgevision.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from edgevision.datasets.convert import ImportSummary
@@ -46,7 +46,7 @@ def summary_table(summary: ImportSummary) -> None:
         rows.add_row(f"  {escape(name)}", str(summary.labels[name]))
     if summary.ignored:
         rows.add_row("regions to ignore", str(summary.ignored))
-    Console(stderr=True).print(rows, highlight=False)
+    Terminal(stderr=True).print(rows, highlight=False)
     remarks(summary.report)
 
 

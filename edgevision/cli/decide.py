@@ -114,13 +114,13 @@ def _as_json(decision: Decision, sums: tuple[Cost, ...]) -> str:
 
 
 def _show(decision: Decision, sums: tuple[Cost, ...], currency: str) -> None:
-    from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
 
     from edgevision.bench.decide import MEANING
+    from edgevision.cli.terminal import Terminal
 
-    console = Console(highlight=False)
+    console = Terminal(highlight=False)
     console.print(f"[bold]{escape(' and '.join(decision.patterns))}[/]", soft_wrap=True)
     for pattern in decision.patterns:
         console.print(f"  {escape(MEANING[pattern].what)}", soft_wrap=True)

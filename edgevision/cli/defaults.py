@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
 
 from edgevision.cli.console import announce
 from edgevision.detectors.registry import user_data_folder
 from edgevision.errors import UsageError
+from edgevision.regular_file import parse_toml, read_regular_text
 
 KEYS = {"model": str, "imgsz": int, "threads": int, "workers": int, "streams": int, "detect_every": int}
 _RENAMED = {"streams": "workers"}
@@ -23,7 +23,7 @@ def run_defaults(words: Sequence[str]) -> dict[str, str | int]:
         return {}  # what was tuned was tuned for another model
     path = user_data_folder() / "run.toml"
     try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
+        values = parse_toml(read_regular_text(path))
     except FileNotFoundError:
         return {}
     except (OSError, ValueError) as exc:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from edgevision.cli.console import announce
+from edgevision.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +34,7 @@ _LINE_EVERY_S = 30.0
 @contextmanager
 def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     """A bar on a terminal, lines elsewhere; call it with (done, of how many, what now). 0 of how many: not known."""
-    console = Console(stderr=True)
+    console = Terminal(stderr=True)
     began = said = time.monotonic()
     if not console.is_terminal:
         before: int | None = None
@@ -151,7 +152,7 @@ def _table(*headings: str) -> Table:
 
 
 def _console() -> Console:
-    return Console(stderr=True)
+    return Terminal(stderr=True)
 
 
 def _print(table: Table) -> None:

@@ -272,6 +272,6 @@ def _accuracy(manifest: Manifest) -> str:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from edgevision.cli.terminal import Terminal
 
-    return Console()
+    return Terminal()

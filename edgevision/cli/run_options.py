@@ -63,7 +63,10 @@ class RunOptions:
     ] = Display.AUTO
     host: Annotated[str, typer.Option(help="Address of the page.", rich_help_panel=_DISPLAY)] = "127.0.0.1"
     port: Annotated[
-        int | None, typer.Option(help="Port of the page; by default 8080 or the next free.", rich_help_panel=_DISPLAY)
+        int | None,
+        typer.Option(
+            min=0, max=65535, help="Port of the page; by default 8080 or the next free.", rich_help_panel=_DISPLAY
+        ),
     ] = None
     save: Annotated[Path | None, typer.Option(help="Write the drawn video to this file.", rich_help_panel=_OUTPUT)] = (
         None

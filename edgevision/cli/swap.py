@@ -207,6 +207,6 @@ def _show_history(app: App, json_: bool) -> None:
 
 
 def _console() -> Console:
-    from rich.console import Console
+    from edgevision.cli.terminal import Terminal
 
-    return Console()
+    return Terminal()

@@ -11,6 +11,7 @@ from edgevision.datasets.file_tree import SPLIT_WORDS
 from edgevision.datasets.reading_report import ReadingReport
 from edgevision.datasets.text_encoding import read_text
 from edgevision.errors import UsageError
+from edgevision.regular_file import parse_json
 
 _PLACES = ("*.json", "annotations/*.json", "Annotations/*.json", "*/_annotations.coco.json", "*/*.json")
 _OTHER_TASKS = ("stuff", "captions", "panoptic", "image_info")
@@ -32,7 +33,7 @@ def read_json(path: Path, report: ReadingReport | None = None) -> Any:
     """A JSON file in any encoding. Raises `UsageError` with the line of the fault."""
     text = read_text(path, report)
     try:
-        return json.loads(text)
+        return parse_json(text)
     except json.JSONDecodeError as exc:
         raise UsageError(f"{path}:{exc.lineno}: expected JSON: {exc.msg}; export the file again") from exc
     except (ValueError, RecursionError) as exc:

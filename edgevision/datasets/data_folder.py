@@ -19,6 +19,7 @@ from edgevision.datasets.class_mapping import same_class
 from edgevision.datasets.coco_format import coco_values, from_coco_values
 from edgevision.datasets.storage import write_whole
 from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.regular_file import MOST_LABEL_BYTES, parse_json, read_regular_text
 
 _FOLD_AFTER = 4000
 """Journal lines after which it is folded in: replaying it must stay a matter of a second."""
@@ -149,7 +150,7 @@ class DataFolder:
     def _read(self) -> None:
         if self._json.exists():
             try:
-                values = json.loads(self._json.read_text(encoding="utf-8"))
+                values = parse_json(read_regular_text(self._json, MOST_LABEL_BYTES))
                 self.classes, self.pictures = from_coco_values(values)
             except (ValueError, KeyError, TypeError, OSError) as exc:
                 raise EdgeVisionError(
@@ -157,9 +158,9 @@ class DataFolder:
                 ) from exc
             self.settings = values.get("info", {}).get("settings", {})
         if self._journal_path.exists():
-            for line in self._journal_path.read_text(encoding="utf-8", errors="replace").splitlines():
+            for line in read_regular_text(self._journal_path, MOST_LABEL_BYTES, errors="replace").splitlines():
                 try:
-                    labels = from_journal_values(json.loads(line))
+                    labels = from_journal_values(parse_json(line))
                 except (ValueError, KeyError, TypeError):
                     continue  # the line in work when the process was killed
                 self.pictures[labels.file] = labels

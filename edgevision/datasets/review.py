@@ -17,11 +17,12 @@ from typing import Any
 
 import cv2
 
-from edgevision.capture.images import SUFFIXES, read_image
+from edgevision.capture.images import MOST_BYTES, SUFFIXES, read_image
 from edgevision.datasets.annotations import STATUSES, Box, PictureLabels, box_from, box_values, journal_values
 from edgevision.datasets.data_folder import DataFolder
 from edgevision.datasets.review_queue import Thresholds, picture_order
 from edgevision.errors import EdgeVisionError, SourceBroken, UsageError
+from edgevision.regular_file import read_regular
 
 _SHOWN_AS_IT_IS = {".jpg": "image/jpeg", ".jpeg": "image/jpeg", ".png": "image/png", ".webp": "image/webp"}
 _EXIF = (b"Exif\0\0", b"eXIf", b"EXIF")
@@ -136,7 +137,7 @@ class Review:
         kind = _SHOWN_AS_IT_IS.get(path.suffix.lower())
         if kind is not None:
             try:
-                data = path.read_bytes()
+                data = read_regular(path, MOST_BYTES)
             except OSError as exc:
                 raise SourceBroken(f"{file}: cannot be read: {exc.strerror or exc}") from exc
             # What EXIF turns, browsers and OpenCV do not all turn alike; labels are of what OpenCV sees.

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgevision.datasets.reading_report import ReadingReport
 from edgevision.errors import UsageError
+from edgevision.regular_file import read_regular
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -23,7 +24,7 @@ def read_text(path: Path, report: ReadingReport | None = None) -> str:
     try:
         if path.stat().st_size > MOST_BYTES:
             raise UsageError(f"{path}: expected a text of at most {MOST_BYTES >> 30} GiB")
-        data = path.read_bytes()
+        data = read_regular(path, MOST_BYTES)
     except (OSError, ValueError) as exc:
         raise UsageError(f"{path}: cannot be read: {getattr(exc, 'strerror', None) or exc}") from exc
     return decode(data, path, report).replace("\r\n", "\n").replace("\r", "\n")

@@ -19,6 +19,7 @@ from edgevision.deployment.probe import Limits, Probe, Trial
 from edgevision.detectors.manifest import Manifest, manifest_text, read_manifest
 from edgevision.detectors.registry import MOST_BYTES, model_name, pickle_reason, user_models_folder
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.regular_file import open_regular, read_regular
 
 _AGREE = 1e-4
 """Largest difference, as a share of the largest output, between a graph and its form with the front inside."""
@@ -49,7 +50,7 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
         raise UsageError(f"{name}: there is a model of that name in {target.parent}; give another --name, or --replace")
     with write_folder(target) as folder:
         # Copied before it is looked at: what was checked is what is kept.
-        graph = path.read_bytes()
+        graph = read_regular(path, MOST_BYTES)
         made_path = folder / "model.onnx"
         made_path.write_bytes(graph)
         origin_sha256 = hashlib.sha256(graph).hexdigest()
@@ -121,7 +122,7 @@ def check_file(path: Path) -> None:
             raise ModelInvalid(f"{path}: expected an .onnx file, got a folder or a device")
         raise ModelNotFound(f"{path}: no such file")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(16)
     except OSError as exc:
         raise ModelInvalid(f"{path}: cannot be read: {exc.strerror or exc}") from exc

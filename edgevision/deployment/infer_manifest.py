@@ -26,6 +26,7 @@ from edgevision.detectors.decoders import (
 from edgevision.detectors.manifest import Manifest, manifest_from
 from edgevision.detectors.onnx_session import TensorInfo
 from edgevision.errors import ModelInvalid, UsageError
+from edgevision.regular_file import read_regular_text
 
 RunOnce = Callable[[tuple[int, ...]], tuple[TensorInfo, ...]]
 """Runs the graph on noise of a shape, and gives the outputs with no dimension left open."""
@@ -288,7 +289,7 @@ def parse_classes(text: str) -> tuple[str, ...]:
         is_file = False
     if is_file:
         try:
-            parts = path.read_text(encoding="utf-8").splitlines()
+            parts = read_regular_text(path).splitlines()
         except (OSError, UnicodeDecodeError) as exc:
             raise UsageError(f"--classes: {path} cannot be read as text: {exc}") from exc
     elif path.suffix.lower() in (".txt", ".names"):

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.capture.images import MOST_BYTES
 from edgevision.deployment.embed_preprocessing import Made, front_into, without_front
 from edgevision.deployment.golden import GoldenOutcome, check_golden, golden_name, read_picture, record_golden
 from edgevision.deployment.model_folder import write_folder
@@ -28,6 +29,7 @@ from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import Session, default_threads
 from edgevision.detectors.registry import StoredModel, find_model, read_graph, search_path, user_models_folder
 from edgevision.errors import UsageError
+from edgevision.regular_file import read_regular
 
 MOST_PICTURES = 64
 ENOUGH_PLACES = 32
@@ -233,7 +235,7 @@ def _record(
             raise UsageError(f"--record: {path}: expected a picture, found none that can be read")
         golden = record_golden(detector, pixels, golden_name(path, manifest))
         manifest = manifest.model_copy(update={"golden": (*manifest.golden, golden)})
-        extra[golden.picture] = path.read_bytes()
+        extra[golden.picture] = read_regular(path, MOST_BYTES)
     _rewrite(stored, manifest, graph, extra)
     return manifest
 

@@ -18,6 +18,7 @@ from typing import Any
 
 from edgevision.concurrency import usable_cores
 from edgevision.detectors.engines import AUTO, DEFAULT_ENGINE, ENGINES, check_engine, installed_engines
+from edgevision.regular_file import parse_json, read_regular_text
 
 _FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm", "bf16", "sve")
 """Instructions that decide which engine is fast."""
@@ -105,7 +106,7 @@ def _key(sha256: str) -> str:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_regular_text(path))
     except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

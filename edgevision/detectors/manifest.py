@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from edgevision.errors import ModelInvalid, ModelNotFound
+from edgevision.regular_file import parse_toml, read_regular_text
 
 
 class Resize(StrEnum):
@@ -185,13 +186,13 @@ class Manifest(_Section):
 def read_manifest(path: Path) -> Manifest:
     """Read and check a ``model.toml``. Raises `ModelNotFound` and, with key and line, `ModelInvalid`."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_regular_text(path)
     except FileNotFoundError:
         raise ModelNotFound(f"{path}: no such file; a model's folder holds model.onnx and model.toml") from None
     except (OSError, UnicodeDecodeError) as exc:
         raise ModelInvalid(f"{path}: cannot be read as a text file: {exc}") from exc
     try:
-        values = tomllib.loads(text)
+        values = parse_toml(text)
     except tomllib.TOMLDecodeError as exc:
         raise ModelInvalid(f"{path}: not valid TOML: {exc}") from exc
     return manifest_from(values, str(path), text)

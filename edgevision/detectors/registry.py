@@ -22,6 +22,7 @@ from edgevision.detectors.manifest import MOST_SIDE_PX, Manifest, manifest_from,
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import default_threads
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
+from edgevision.regular_file import read_regular
 
 _log = logging.getLogger(__name__)
 DEFAULT_MODEL = "person"
@@ -211,7 +212,7 @@ def read_graph(stored: StoredModel) -> bytes:
     try:
         if stored.path.stat().st_size > MOST_BYTES:
             raise ModelInvalid(f"{stored.path}: expected an ONNX file of under 2 GiB")
-        graph = stored.path.read_bytes()
+        graph = read_regular(stored.path, MOST_BYTES)
     except FileNotFoundError:
         raise ModelNotFound(f"{stored.path}: no such file") from None
     except OSError as exc:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from edgevision.detectors.manifest import problems_in
 from edgevision.errors import UsageError
+from edgevision.regular_file import parse_toml, read_regular_text
 
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(gt=0)]
@@ -228,7 +229,7 @@ def read_recipe(student: str) -> Recipe:
     """A recipe by its shipped name or its path. Raises `UsageError`, with key and line."""
     path = Path(student)
     if path.suffix == ".toml" or path.is_file():
-        where, found = student, path.read_text(encoding="utf-8") if path.is_file() else None
+        where, found = student, read_regular_text(path) if path.is_file() else None
     else:
         where = f"recipe {student}"
         found = None
@@ -238,7 +239,7 @@ def read_recipe(student: str) -> Recipe:
         known = ", ".join(shipped_recipes())
         raise UsageError(f"--student: expected {known} or a recipe's .toml file, found nothing at {student!r}")
     try:
-        values = tomllib.loads(found)
+        values = parse_toml(found)
     except tomllib.TOMLDecodeError as exc:
         raise UsageError(f"{where}: not valid TOML: {exc}") from exc
     return recipe_from(values, where, found)

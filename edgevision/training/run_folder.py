@@ -22,6 +22,7 @@ from edgevision.datasets.dataset import read_data
 from edgevision.datasets.split import split_in_memory
 from edgevision.datasets.storage import write_whole
 from edgevision.errors import UsageError
+from edgevision.regular_file import parse_json, read_regular_text
 from edgevision.training.recipe import Recipe, recipe_from
 
 _MAY_CHANGE = {"phases", "schedule", "batch", "validate_every", "init", "loss", "augmentation", "times"}
@@ -51,7 +52,7 @@ def read_run(run: Path) -> RunInfo:
     """What a run is. Raises `UsageError` where the folder holds none."""
     path = run / "run.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_regular_text(path))
         recipe = recipe_from(values["recipe"], str(path))
         names = ("classes", "data", "teachers", "notes")
         tuples = {name: tuple(values.get(name, ())) for name in names}

@@ -23,6 +23,7 @@ from edgevision.deployment.add_model import add_to_store
 from edgevision.detectors.load import TeacherSpec, load_teacher
 from edgevision.errors import UsageError
 from edgevision.interfaces import ContextManaged, Detector
+from edgevision.regular_file import parse_json, read_regular_text
 from edgevision.training.export.export import export_any
 from edgevision.training.export.model_card import ModelCardFields
 from edgevision.training.export.options import ExportOptions
@@ -119,7 +120,7 @@ def _state(line: Workflow) -> tuple[set[str], dict[str, str]]:
             raise UsageError(f"{line.folder}: is not empty and holds no line; name a new folder for --out")
         return set(), {}
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_regular_text(path))
         known, done = values["line"], dict(values["done"])
         # A file of an earlier version does not say what began: the step after the last that is done may have.
         begun = set(values["begun"] if "begun" in values else [*done, *list(_STEPS)[len(done) : len(done) + 1]])
@@ -253,7 +254,7 @@ def _export(line: Workflow, shown: Shown) -> str:
 
 
 def _weaknesses(line: Workflow) -> tuple[str, ...]:
-    done = json.loads((line.folder / "line.json").read_text(encoding="utf-8"))["done"]
+    done = parse_json(read_regular_text(line.folder / "line.json"))["done"]
     said = done.get("split", "").partition(". ")[2]
     return (f"split: {said}",) if said else ()
 

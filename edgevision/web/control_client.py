@@ -8,6 +8,7 @@ from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.regular_file import parse_json
 from edgevision.web.discovery import RunningApp, running_apps
 
 _TIMEOUT_S = 30.0
@@ -47,7 +48,7 @@ class App:
 
     def _object(self, text: str) -> dict[str, Any]:
         try:
-            values = json.loads(text)
+            values = parse_json(text)
         except ValueError:
             values = None
         if not isinstance(values, dict):

@@ -14,6 +14,7 @@ from dataclasses import MISSING, asdict, dataclass, fields, replace
 from pathlib import Path
 
 from edgevision.errors import EdgeVisionError
+from edgevision.regular_file import parse_json, read_regular_text
 
 _SAME_START_S = 2.0
 """A process id is given out again; the time its process began tells whose it is."""
@@ -142,7 +143,7 @@ def _apps_in(folder: Path) -> Iterator[RunningApp]:
 
 def _read(path: Path) -> RunningApp | None:
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(read_regular_text(path))
         # Those with a default are not in files of earlier versions.
         known = {f.name for f in fields(RunningApp) if f.default is MISSING or f.name in values}
         app = RunningApp(**{name: values[name] for name in known})

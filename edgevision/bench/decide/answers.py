@@ -9,6 +9,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from edgevision.errors import UsageError
+from edgevision.regular_file import parse_toml, read_regular_text
 
 
 class Material(StrEnum):
@@ -87,7 +88,7 @@ def question(name: str) -> str:
 def read_answers(path: Path) -> Answers:
     """Answers from a TOML file of ``name = value``. Raises `UsageError`."""
     try:
-        return made(tomllib.loads(path.read_text(encoding="utf-8")), str(path))
+        return made(parse_toml(read_regular_text(path)), str(path))
     except OSError as exc:
         raise UsageError(f"{path}: cannot be read: {exc.strerror or exc}") from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:

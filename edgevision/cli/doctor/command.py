@@ -57,9 +57,10 @@ def _verdict(faults: int, warnings: int) -> str:
 
 def _show_table(findings: list[Finding]) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
+
+    from edgevision.cli.terminal import Terminal
 
     table = Table(box=box.SIMPLE, show_header=False, pad_edge=False)
     table.add_column("state", no_wrap=True)
@@ -71,7 +72,7 @@ def _show_table(findings: list[Finding]) -> None:
             area = finding.area
             table.add_row("", Text(area, style="bold"), "")
         table.add_row(Text(finding.state, style=_COLOURS[finding.state]), Text(finding.subject), Text(finding.text))
-    console = Console()
+    console = Terminal()
     console.print(table)
     for finding in findings:
         if finding.fix:

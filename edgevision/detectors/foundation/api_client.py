@@ -6,7 +6,6 @@ The key goes into one header of one request. Whatever a server says is shown wit
 from __future__ import annotations
 
 import asyncio
-import json
 import math
 import statistics
 import threading
@@ -21,6 +20,7 @@ import aiohttp
 
 from edgevision.detectors.foundation.api_settings import ApiSettings
 from edgevision.errors import ModelFailed
+from edgevision.regular_file import parse_json
 
 MOST_WAIT_S = 20.0
 MOST_BYTES = 4 << 20
@@ -174,7 +174,7 @@ class ChatClient:
 
     def _text_of(self, body: bytes) -> str:
         try:
-            value = json.loads(body)
+            value = parse_json(body)
             message = value["choices"][0]["message"]
             content = message.get("content")
         except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
@@ -264,7 +264,7 @@ async def _bounded(response: aiohttp.ClientResponse) -> bytes:
 def _message(body: bytes) -> str:
     """What the server says is wrong, in its own words where it has the customary form."""
     try:
-        error = json.loads(body)["error"]
+        error = parse_json(body)["error"]
         words = error["message"] if isinstance(error, dict) else error
     except (ValueError, LookupError, TypeError, RecursionError):
         return ""

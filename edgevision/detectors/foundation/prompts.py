@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgevision.errors import UsageError
+from edgevision.regular_file import parse_toml, read_regular_text
 
 MOST_BYTES = 1 << 20
 """A file of words is not larger; a video given by mistake is."""
@@ -90,7 +91,7 @@ class Prompts:
         try:
             if path.stat().st_size > MOST_BYTES:
                 raise UsageError(f"{path}: expected a small file of prompts, got {path.stat().st_size >> 20} MiB")
-            text = path.read_text(encoding="utf-8")
+            text = read_regular_text(path)
         except UnicodeDecodeError:
             raise UsageError(f"{path}: expected prompts as UTF-8 text, got something else") from None
         except OSError as exc:
@@ -126,7 +127,7 @@ def _entry(part: str, place: str) -> tuple[str, tuple[str, ...]]:
 
 def _from_toml(text: str, where: str) -> Prompts:
     try:
-        table = tomllib.loads(text)
+        table = parse_toml(text)
     except tomllib.TOMLDecodeError as exc:
         raise UsageError(f"{where}: is not TOML: {exc}") from exc
     table = table.get("prompts", table)
