@@ -6,16 +6,13 @@ from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 
-from edgevision.bench.charts import Entry, accuracy_chart, bars_chart, latency_chart, speed_chart, stage_chart
+from edgevision.bench.charts import Entry
 from edgevision.bench.formatting import digits, fps_text, ms_text
-from edgevision.bench.glass_to_glass import glass_words
 from edgevision.bench.records import AccuracyFigure, BenchRun
+from edgevision.bench.report_charts import LETTERS, report_charts
 from edgevision.bench.summary import Figures, best_loop, figures
-from edgevision.bench.timeline_charts import glass_chart, machine_chart, sustained_chart, sustained_words
 from edgevision.bench.wording import agreements, conditions, data_shown, remarks, sentences, verdict_of
 from edgevision.errors import EdgeVisionError, UsageError
-
-_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
 def write_report(runs: Sequence[BenchRun], folder: Path, decision: tuple[str, str] = ("", "")) -> list[Path]:
@@ -43,7 +40,7 @@ def entries_of(runs: Sequence[BenchRun]) -> list[Entry]:
             loop = next((f for f in all_figures if series and _same(f, contender.label, "loop", series.clip)), None)
             alone = next((f for f in all_figures if f.label == contender.label and f.kind == "alone"), None)
             accuracy = next((a for a in run.accuracy if a.contender == contender.label), None)
-            name = f"{_LETTERS[k % 26]}: {contender.shown}" if len(runs) > 1 else contender.shown
+            name = f"{LETTERS[k % 26]}: {contender.shown}" if len(runs) > 1 else contender.shown
             found.append(Entry(name, len(found), contender, run, loop, series, alone, accuracy))
     if not found or not (any(e.loop or e.alone for e in found) or any(r.sustained or r.glass for r in runs)):
         raise UsageError("expected a run with figures in it, found none: measure again")
@@ -69,7 +66,7 @@ def html_report(runs: Sequence[BenchRun], decision: str = "") -> str:
         f"<title>edgevision bench</title><style>{style}</style></head><body><main>",
         f"<header>{_verdict_html(runs)}<ul class=verdict>{sentences}</ul></header>",
         '<div class="figures">',
-        *(_figure(title, picture, caption) for title, picture, caption in _charts(runs, entries)),
+        *(_figure(title, picture, caption) for title, picture, caption in report_charts(runs, entries)),
         "</div>",
         _figures_section(runs, entries),
         decision,
@@ -86,7 +83,7 @@ def _verdict_html(runs: Sequence[BenchRun]) -> str:
     found = next((v for run in runs if (v := verdict_of(run))), None)
     if found is None:
         return "<h1>Is it real time?</h1>"
-    letter = f"{_LETTERS[0]}: " if len(runs) > 1 else ""
+    letter = f"{LETTERS[0]}: " if len(runs) > 1 else ""
     return f'<div class="answer {found.tone}"><h1>{escape(found.text)}</h1><p>{escape(letter + found.detail)}</p></div>'
 
 
@@ -102,58 +99,7 @@ def _figures_section(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> str:
 def _sentences(runs: Sequence[BenchRun]) -> list[str]:
     if len(runs) == 1:
         return sentences(runs[0])
-    return [f"{_LETTERS[k % 26]}: {s}" for k, run in enumerate(runs) for s in sentences(run)]
-
-
-def _charts(runs: Sequence[BenchRun], entries: Sequence[Entry]) -> list[tuple[str, str, str]]:
-    """(title, SVG, conditions) of each figure there is something for."""
-    found: list[tuple[str, str, str]] = []
-    sources = sorted({e.loop.clip_shown for e in entries if e.loop})
-    on = f"on {', '.join(sources)}" if sources else ""
-    loops = [e for e in entries if e.loop]
-    shades = "Full dot: whole loop (decode, prepare, infer, boxes) " + on + ", band: 95 % interval. "
-    shades += "Ring: inference alone, on inputs that are ready."
-    if any(e.loop or e.alone for e in entries):
-        found.append(("Frames a second", speed_chart(entries), shades))
-    if loops:
-        frames = ", ".join(f"{e.loop.frames:,}".replace(",", "\u202f") for e in loops if e.loop)
-        text = f"From preparing a frame to its boxes, {on}. The line is the frame interval of 30 fps. Frames: {frames}."
-        found.append(("Time per frame", latency_chart(loops), text))
-        text = f"Mean milliseconds, {on}. Capture (reading and decoding) runs beside the rest and is not in the sum."
-        found.append(("Where the time goes", stage_chart(loops), text))
-    rated = [e for e in entries if e.loop and e.accuracy]
-    if rated:
-        data = ", ".join(
-            sorted({f"{data_shown(e.run, e.accuracy.data)} ({e.accuracy.frames} images)" for e in rated if e.accuracy})
-        )
-        text = f"AP50 on {data} against p50 of a frame {on}. Dashed line: no other is both faster and more accurate. "
-        hidden = [e for e in entries if e.contender.random_weights]
-        if hidden:
-            text += "Models with random weights are left out: their accuracy is not measured."
-        found.append(("Accuracy against time", accuracy_chart(rated), text))
-    heavy = [(e, e.contender.peak_rss_mib) for e in entries if e.contender.peak_rss_mib]
-    if heavy:
-        text = "Peak resident memory of a process with Python, this model and the sources."
-        found.append(("Memory", bars_chart("Peak memory", [(e, float(v or 0)) for e, v in heavy], "MiB"), text))
-    cold = [(e, min(e.contender.cold_start_ns) / 1e9) for e in entries if e.contender.cold_start_ns]
-    if cold:
-        text = "From starting a process to its first result; the fastest start, with a warm disk cache."
-        found.append(("Start to first result", bars_chart("Start to first result", cold, "s"), text))
-    for k, run in enumerate(runs):
-        letter = f"{_LETTERS[k % 26]}: " if len(runs) > 1 else ""
-        for s in run.sustained:
-            name = letter + run.contender(s.contender).shown
-            text = f"{name}, whole loop on {run.clip(s.clip).shown}. {sustained_words(s)}."
-            found.append(("Sustained", sustained_chart(run, s, name), text))
-        for g in run.glass:
-            if g.latencies_ms:
-                name = letter + run.contender(g.contender).shown
-                text = f"{name}. {glass_words(g)}. This includes the screen's delay and the camera's exposure."
-                found.append(("Screen to result", glass_chart(g, name), text))
-        chart = machine_chart(run) if not run.sustained else None
-        if chart:
-            found.append(("The machine during the run", chart, f"{letter}sampled once a second during the run."))
-    return found
+    return [f"{LETTERS[k % 26]}: {s}" for k, run in enumerate(runs) for s in sentences(run)]
 
 
 def _figure(title: str, picture: str, caption: str) -> str:
@@ -207,7 +153,7 @@ _ACCURACY = ("contender", "data", "AP50 [95 %]", "AP50-95", "images", "labels", 
 def _accuracy_rows(runs: Sequence[BenchRun]) -> list[list[str]]:
     rows = []
     for k, run in enumerate(runs):
-        letter = f"{_LETTERS[k % 26]}: " if len(runs) > 1 else ""
+        letter = f"{LETTERS[k % 26]}: " if len(runs) > 1 else ""
         for a in run.accuracy:
             classes = ", ".join(a.classes)
             name = letter + run.contender(a.contender).shown
@@ -234,7 +180,7 @@ def _agreements(runs: Sequence[BenchRun]) -> list[str]:
 
 def _remarks(runs: Sequence[BenchRun]) -> list[str]:
     said = [(k, text) for k, run in enumerate(runs) for text in remarks(run)]
-    return [f"{_LETTERS[k % 26]}: {text}" if len(runs) > 1 else text for k, text in said]
+    return [f"{LETTERS[k % 26]}: {text}" if len(runs) > 1 else text for k, text in said]
 
 
 def _remarks_section(runs: Sequence[BenchRun]) -> list[str]:
@@ -246,7 +192,7 @@ def _remarks_section(runs: Sequence[BenchRun]) -> list[str]:
 
 
 def _conditions(number: int, run: BenchRun, count: int) -> str:
-    letter = f"<h3>Run {_LETTERS[number % 26]}</h3>" if count > 1 else ""
+    letter = f"<h3>Run {LETTERS[number % 26]}</h3>" if count > 1 else ""
     items = "".join(f"<li>{escape(line)}</li>" for line in [*conditions(run), *_materials(run)])
     return f'{letter}<ul class="small">{items}</ul>'
 
@@ -295,7 +241,7 @@ def markdown_report(runs: Sequence[BenchRun], decision: str = "") -> str:
     if said:
         lines += ["## Warnings", "", *(f"- {text}" for text in said), ""]
     for k, run in enumerate(runs):
-        lines += ["## Conditions" + (f" of run {_LETTERS[k % 26]}" if len(runs) > 1 else ""), ""]
+        lines += ["## Conditions" + (f" of run {LETTERS[k % 26]}" if len(runs) > 1 else ""), ""]
         lines += [*(f"- {line}" for line in [*conditions(run), *_materials(run)]), ""]
     return "\n".join(lines).rstrip() + "\n"
 

@@ -30,9 +30,7 @@ def refuse_useless_options(options: RunOptions) -> None:
         check_engine(options.engine)
     zoom_looks(options)
     if options.zoom != "off" and is_foundation(options.model):
-        raise UsageError(
-            "--zoom: expected a compact model, got a foundation model: leave it out"
-        )
+        raise UsageError("--zoom: expected a compact model, got a foundation model: leave it out")
     foundation_loader(options).check(
         options.model,
         iou=options.iou,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -80,49 +81,64 @@ def label_folder(
     """
     root, files = pictures_under(images)
     report = LabelReport(asked=len(files))
-    classes = settings.wanted.classes
     if isinstance(people, Path):
         people = read_data(people)
     own = _own_labels(people, settings, report) if people is not None else {}
-    with DataFolder(out, classes) as data:
-        same_place = root.resolve() == data.pictures_folder.resolve()
-        names = {p.relative_to(root).as_posix(): p for p in files}
-        waiting = [n for n in names if _waits(data.pictures.get(n))]
-        report.before = len(names) - len(waiting)
-        settings_before, data.settings = (
-            data.settings,
-            {
-                "teachers": [asdict(t) for t in teachers],
-                "wanted": settings.wanted.to_text(),
-                "trust": asdict(settings.trust),
-                "class_trust": {name: asdict(t) for name, t in settings.class_trust},
-                "mirror": settings.mirror,
-            },
-        )
-        if report.before and settings_before and settings_before != json.loads(json.dumps(data.settings)):
-            report.note = f"{report.before} pictures were labelled in another way before, and keep their labels"
-        tasks = (Task(n, names[n], own.get(n, own.get(Path(n).stem, _of_people(data, n)))) for n in waiting)
+    with DataFolder(out, settings.wanted.classes) as data:
+        paths = {p.relative_to(root).as_posix(): p for p in files}
+        waiting = [name for name in paths if _waits(data.pictures.get(name))]
+        report.before = len(paths) - len(waiting)
+        report.note = _save_settings(data, teachers, settings, report.before)
+        tasks = (Task(name, paths[name], _existing_labels(data, own, name)) for name in waiting)
         for number, (task, labelling) in enumerate(engine(tasks, teachers, settings) if waiting else (), 1):
-            if not labelling.error and not same_place:
-                link_or_copy(task.path, data.pictures_folder / task.file)
-            known = data.pictures.get(task.file, PictureLabels(task.file))
-            labels = _labels(known, task, labelling, " + ".join(t.model for t in teachers))
-            data.put(labels)
-            report.add(labels, labelling, classes)
+            report.add(_keep(data, root, task, labelling, teachers), labelling, settings.wanted.classes)
             if progress is not None:
                 progress(number, len(waiting), task.file)
     return report
 
 
+def _save_settings(
+    data: DataFolder, teachers: tuple[TeacherSpec, ...], settings: LabelSettings, labelled_before: int
+) -> str:
+    """Keep in the folder how it is labelled from now on; what is to be said where that was otherwise before."""
+    previous = data.settings
+    data.settings = {
+        "teachers": [asdict(t) for t in teachers],
+        "wanted": settings.wanted.to_text(),
+        "trust": asdict(settings.trust),
+        "class_trust": {name: asdict(t) for name, t in settings.class_trust},
+        "mirror": settings.mirror,
+    }
+    now = json.loads(json.dumps(data.settings))  # tuples are lists on disk
+    if labelled_before and previous and previous != now:
+        return f"{labelled_before} pictures were labelled in another way before, and keep their labels"
+    return ""
+
+
+def _existing_labels(data: DataFolder, own: Mapping[str, tuple[Box, ...]], file: str) -> tuple[Box, ...]:
+    """What people drew in an image: of their labels by its path or its stem, else what the folder holds."""
+    for name in (file, Path(file).stem):
+        if name in own:
+            return own[name]
+    known = data.pictures.get(file)
+    return tuple(b for b in known.boxes if b.by == "person") if known is not None else ()
+
+
+def _keep(
+    data: DataFolder, root: Path, task: Task, labelling: Labelling, teachers: tuple[TeacherSpec, ...]
+) -> PictureLabels:
+    """Put an image and its labels into the folder."""
+    if not labelling.error and root.resolve() != data.pictures_folder.resolve():
+        link_or_copy(task.path, data.pictures_folder / task.file)
+    known = data.pictures.get(task.file, PictureLabels(task.file))
+    labels = _labels(known, task, labelling, " + ".join(t.model for t in teachers))
+    data.put(labels)
+    return labels
+
+
 def _waits(known: PictureLabels | None) -> bool:
     """Whether a picture is still to be labelled; one that failed is tried again."""
     return known is None or known.status in ("new", "failed")
-
-
-def _of_people(data: DataFolder, file: str) -> tuple[Box, ...]:
-    """What a person drew in a picture (`distill review`) before any teacher saw it."""
-    known = data.pictures.get(file)
-    return tuple(b for b in known.boxes if b.by == "person") if known is not None else ()
 
 
 def _labels(known: PictureLabels, task: Task, labelling: Labelling, teacher: str) -> PictureLabels:
