@@ -17,19 +17,26 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from edgevision.capture import open_source
-    from edgevision.deployment.app import run
+    from edgevision.deployment.app import App, run
     from edgevision.deployment.gates import Gates
     from edgevision.detectors.registry import load_detector
     from edgevision.errors import EdgeVisionError
+    from edgevision.events.shapes import Line, Zone
+    from edgevision.events.stage import EventStage
     from edgevision.interfaces import Controls
     from edgevision.pipeline.loop import Pipeline
     from edgevision.tracking.bytetrack import ByteTracker
-    from edgevision.types import Detections, Frame, Result, SourceInfo, StageTimes
+    from edgevision.types import Detections, Event, Frame, Result, SourceInfo, StageTimes
 
 _PLACES = {
+    "App": "deployment.app",
     "ByteTracker": "tracking.bytetrack",
     "Controls": "interfaces",
     "Detections": "types",
+    "Event": "types",
+    "EventStage": "events.stage",
+    "Line": "events.shapes",
+    "Zone": "events.shapes",
     "EdgeVisionError": "errors",
     "Frame": "types",
     "Gates": "deployment.gates",
@@ -43,16 +50,21 @@ _PLACES = {
 }
 
 __all__ = [
+    "App",
     "ByteTracker",
     "Controls",
     "Detections",
     "EdgeVisionError",
+    "Event",
+    "EventStage",
     "Frame",
     "Gates",
+    "Line",
     "Pipeline",
     "Result",
     "SourceInfo",
     "StageTimes",
+    "Zone",
     "__version__",
     "load_detector",
     "open_source",

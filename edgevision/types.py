@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -140,6 +141,68 @@ class StageTimes:
 STAGES = tuple(f.name for f in fields(StageTimes))
 
 
+class EventPhase(StrEnum):
+    """How far an event has come."""
+
+    BEGIN = "begin"
+    UPDATE = "update"
+    STAY = "stay"
+    """The object is in the zone for longer than the zone's ``stay_s``."""
+    END = "end"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class BestImage:
+    """The sharpest, largest and surest view of an event's object so far."""
+
+    frame_index: int
+    captured_ns: int
+    box: tuple[float, float, float, float]
+    """x1, y1, x2, y2 in px of that frame."""
+    score: float
+    pixels: NDArray[np.uint8]
+    """(H, W, 3) BGR: the box with a margin, cut out of the frame."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Event:
+    """Something that happened to one object, as it stands now. The same ``id`` from beginning to end."""
+
+    id: str
+    kind: str
+    """``object`` (appears, disappears), ``zone`` (enters, stays, leaves) or ``line`` (crosses, at once ended)."""
+    phase: EventPhase
+    place: str
+    """The zone's or the line's name; empty for ``object``."""
+    direction: str
+    """``in`` or ``out`` for a line, else empty."""
+    class_name: str
+    track_id: int
+    began_ns: int
+    """On the frames' clock (`Frame.moment_ns`)."""
+    moment_ns: int
+    """Of the frame that this was seen in; for an end, when the object was last there."""
+    first_box: tuple[float, float, float, float]
+    last_box: tuple[float, float, float, float]
+    score: float
+    """The highest so far, 0-1."""
+    model: str
+    source: str
+    best: BestImage | None = None
+
+    @property
+    def name(self) -> str:
+        """What happened, in a word: appear, disappear, enter, stay, leave, cross; else update."""
+        if self.kind == "line":
+            return "cross"
+        begin, end = ("appear", "disappear") if self.kind == "object" else ("enter", "leave")
+        return {EventPhase.BEGIN: begin, EventPhase.END: end}.get(self.phase, self.phase.value)
+
+    @property
+    def duration_s(self) -> float:
+        return (self.moment_ns - self.began_ns) / 1e9
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Result:
     """One frame, what was found in *that* frame (or is predicted to be there), by which model, and what it cost."""
@@ -156,6 +219,8 @@ class Result:
     this frame's time by their tracks' motion. What has come or gone since is not in them."""
     looks: int = 1
     """How many times the network looked at this frame; 0 where the detections are predicted."""
+    events: tuple[Event, ...] = ()
+    """What began, went on or ended with this frame, where zones or lines are watched."""
 
     def age_ms(self, now_ns: int) -> float:
         """Milliseconds from exposure until ``now_ns`` (time.monotonic_ns())."""

@@ -15,7 +15,7 @@ FLOORS: list[list[str]] = [
     ["errors", "types", "interfaces", "concurrency", "regular_file", "child_process"],
     ["capture", "detectors"],
     ["tracking", "sinks", "datasets"],
-    ["pipeline", "evaluation"],
+    ["pipeline", "evaluation", "events"],
     ["deployment"],
     ["training", "bench"],
     ["web"],

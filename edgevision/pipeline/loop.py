@@ -18,7 +18,7 @@ from edgevision.pipeline.inference_workers import InferenceWorkers, Job, as_stag
 from edgevision.pipeline.metrics import LoopMetrics, Summary
 from edgevision.pipeline.standstill import Standstill
 from edgevision.pipeline.tracking_stage import TrackingStage
-from edgevision.types import Detections, Result, SourceInfo, StageTimes, Status
+from edgevision.types import Detections, Event, Result, SourceInfo, StageTimes, Status
 
 LOST_AFTER_S = 1.5
 """A live source that gave no frame for so long (or three of its periods) is called lost."""
@@ -40,6 +40,7 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         controls: Controls | None = None,
         snapshot: Callable[[NDArray[np.uint8], Result], None] | None = None,
+        events: Callable[[Result], tuple[Event, ...]] | None = None,
         workers: int | None = None,
         detect_every: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -50,7 +51,8 @@ class Pipeline:
         by default it is what the detector that serves is to show.
 
         ``workers`` frames (by default 1) are inferred at once, each by a worker of its own; ``streams`` is the old name
-        of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for.
+        of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for. ``events`` gives what
+        `Result.events` of a result is to have: `edgevision.events.stage.EventStage.update`.
 
         Of ``detect_every`` frames one is detected; the others' boxes are predicted by the tracker, which is needed
         then, and `Result.predicted` says so (`UsageError` where there is none). What a live source gave before a
@@ -61,7 +63,7 @@ class Pipeline:
         self._tracking = TrackingStage(tracker, min_score, detect_every)
         self._renderer, self._sinks = renderer, tuple(sinks)
         self.controls = controls or Controls()
-        self._snapshot, self._clock = snapshot, clock
+        self._snapshot, self._events, self._clock = snapshot, events, clock
         self._workers = next((count for count in (workers, streams) if count is not None), 1)
         if self._workers < 1:
             raise UsageError(f"workers: expected at least 1, got {self._workers}")
@@ -204,7 +206,8 @@ class Pipeline:
         )
         detector = self._tracking.detector
         looks = 0 if found is None else found[1].looks
-        return Result(frame, detections, times, detector.name, detector.classes, job.predicted, looks)
+        result = Result(frame, detections, times, detector.name, detector.classes, job.predicted, looks)
+        return result if self._events is None else replace(result, events=self._events(result))
 
     def _draw(self, result: Result, status: Status, wanted: bool) -> tuple[Result, NDArray[np.uint8] | None]:
         """The picture, where it is wanted or a sink wants it."""
