@@ -51,8 +51,8 @@ class Pipeline:
         by default it is what the detector that serves is to show.
 
         ``workers`` frames (by default 1) are inferred at once, each by a worker of its own; ``streams`` is the old name
-        of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for. ``events`` gives what
-        `Result.events` of a result is to have: `edgevision.events.stage.EventStage.update`.
+        of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for. ``events``
+        gives the `Result.events` of a result: `edgevision.events.stage.EventStage.update`.
 
         Of ``detect_every`` frames one is detected; the others' boxes are predicted by the tracker, which is needed
         then, and `Result.predicted` says so (`UsageError` where there is none). What a live source gave before a
