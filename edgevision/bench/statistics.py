@@ -15,6 +15,8 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.evaluation.bootstrap import block_length, draws
+
 FloatArray = NDArray[np.float64]
 
 REPLICATES = 1000
@@ -71,23 +73,12 @@ def multiplicities(units: int, seed: int = 0, replicates: int = REPLICATES) -> F
 
     Runs of neighbouring units are drawn together, since neighbours resemble each other.
     """
-    length = run_length(units)
-    rng = np.random.default_rng((seed, units))
-    starts = rng.integers(units, size=(replicates, math.ceil(units / length)))
-    drawn = (starts[:, :, None] + np.arange(length)).reshape(replicates, -1)[:, :units] % units
-    counts = np.zeros((replicates, units))
-    np.add.at(counts, (np.repeat(np.arange(replicates), units), drawn.ravel()), 1.0)
-    return counts
-
-
-def run_length(units: int) -> int:
-    """How many neighbouring units are drawn together: the square root of their number, so that slow drift is seen."""
-    return max(1, min(round(math.sqrt(units)), units // 3))
+    return draws(units, replicates, (seed, units), block_length(units)).astype(np.float64)
 
 
 def student(units: int) -> float:
     """How many standard errors wide a 95 % interval is each way, of so many units drawn in runs."""
-    degrees = max(1, units // run_length(units) - 1)
+    degrees = max(1, units // block_length(units) - 1)
     return _T975[degrees - 1] if degrees <= len(_T975) else NormalDist().inv_cdf(0.975) + 2.5 / degrees
 
 
@@ -102,7 +93,7 @@ def interval(value: float, replicates: FloatArray, units: int) -> Estimate:
     if len(known) < len(replicates) / 2:
         return Estimate(value)
     # The bootstrap's variance of a mean is short by (n - 1) / n.
-    effective = max(2, units // run_length(units))
+    effective = max(2, units // block_length(units))
     spread = float(np.log(known).std()) * math.sqrt(effective / (effective - 1)) * student(units)
     return Estimate(value, value * math.exp(-spread), value * math.exp(spread))
 

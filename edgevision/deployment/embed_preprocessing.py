@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,102 +57,82 @@ def front_into(graph: bytes, manifest: Manifest, with_front: bool) -> tuple[Made
 
 def without_front(graph: bytes, manifest: Manifest) -> Made | None:
     """The graph as it was before `front_into` and the recipe that feeds it, or None where it has no front of ours."""
-    note = None
-    for number, _, value in wire.fields_of(graph):
-        if number == wire.MODEL_METADATA and isinstance(value, memoryview):
-            entry = {n: bytes(v).decode() for n, _, v in wire.fields_of(value) if isinstance(v, memoryview)}
-            if entry.get(1) == _NOTE:
-                note = json.loads(entry[2])
-    if note is None:
+    text = wire.metadata_of(graph).get(_NOTE)
+    if text is None:
         return None
-    old = base64.b64decode(note["input"])
-    parts = []
-    for number, kind, value in wire.fields_of(graph):
-        if number == wire.MODEL_GRAPH and isinstance(value, memoryview):
-            parts.append(wire.bytes_field(number, _graph_without(value, old)))
-        elif not (number == wire.MODEL_METADATA and isinstance(value, memoryview) and _NOTE.encode() in bytes(value)):
-            parts.append(wire.again(number, kind, value))
-    return Made(
-        wire.joined(parts), manifest.model_copy(update={"input": InputRecipe(**note["recipe"]), "sha256": None})
+    note = json.loads(text)
+    old_input = base64.b64decode(note["input"])
+
+    def bare_graph(graph: memoryview) -> bytes:
+        return wire.edit(
+            graph,
+            {
+                wire.GRAPH_NODE: lambda node: None if _is_ours(node, wire.NODE_NAME) else node,
+                wire.GRAPH_INITIALIZER: lambda tensor: None if _is_ours(tensor, wire.TENSOR_NAME) else tensor,
+                wire.GRAPH_INPUT: lambda info: old_input if wire.value_name(info).startswith(_PREFIX) else info,
+            },
+        )
+
+    bare = wire.edit(
+        graph,
+        {
+            wire.MODEL_GRAPH: bare_graph,
+            wire.MODEL_METADATA: lambda entry: None if _NOTE.encode() in bytes(entry) else entry,
+        },
     )
+    return Made(bare, manifest.model_copy(update={"input": InputRecipe(**note["recipe"]), "sha256": None}))
 
 
-def _graph_without(graph: memoryview, old_input: bytes) -> bytes:
-    parts = []
-    for number, kind, value in wire.fields_of(graph):
-        name_field = {wire.GRAPH_NODE: wire.NODE_NAME, wire.GRAPH_INITIALIZER: wire.TENSOR_NAME}.get(number)
-        if name_field is not None and isinstance(value, memoryview):
-            names = [
-                bytes(v).decode() for n, k, v in wire.fields_of(value) if n == name_field and isinstance(v, memoryview)
-            ]
-            if any(name.startswith(_PREFIX) for name in names):
-                continue
-        if number == wire.GRAPH_INPUT and isinstance(value, memoryview) and wire.value_name(value).startswith(_PREFIX):
-            parts.append(wire.bytes_field(number, old_input))
-            continue
-        parts.append(wire.again(number, kind, value))
-    return wire.joined(parts)
+def _is_ours(message: memoryview, name_field: int) -> bool:
+    """Whether a node or tensor belongs to a front."""
+    names = (value for number, _, value in wire.fields_of(message) if number == name_field)
+    return any(isinstance(name, memoryview) and bytes(name).startswith(_PREFIX.encode()) for name in names)
 
 
 def with_fixed_input(graph: bytes, name: str, values: NDArray[np.int64]) -> bytes:
     """The model with one of its inputs made a constant."""
-    parts = []
-    for number, kind, value in wire.fields_of(graph):
-        if number != wire.MODEL_GRAPH or not isinstance(value, memoryview):
-            parts.append(wire.again(number, kind, value))
-            continue
-        kept = [
-            wire.again(n, k, v)
-            for n, k, v in wire.fields_of(value)
-            if not (n == wire.GRAPH_INPUT and isinstance(v, memoryview) and wire.value_name(v) == name)
-        ]
-        held = wire.bytes_field(wire.GRAPH_INITIALIZER, _tensor(name, values))
-        parts.append(wire.bytes_field(number, wire.joined([*kept, held])))
-    return wire.joined(parts)
+    constant = wire.bytes_field(wire.GRAPH_INITIALIZER, _tensor(name, values))
+    return wire.edit(
+        graph,
+        {wire.MODEL_GRAPH: lambda graph: wire.edit(graph, {wire.GRAPH_INPUT: _unless_in({name})}, after=constant)},
+    )
 
 
 def _tidied(graph: bytes, weights: set[str]) -> bytes:
     """The model without inputs that are weights."""
-    parts = []
-    for number, kind, value in wire.fields_of(graph):
-        if number == wire.MODEL_IR and isinstance(value, int):
-            # Before version 4 a weight had to be listed as an input.
-            parts.append(wire.number_field(number, max(4, value)))
-        elif number == wire.MODEL_GRAPH and isinstance(value, memoryview):
-            kept = [
-                wire.again(n, k, v)
-                for n, k, v in wire.fields_of(value)
-                if not (n == wire.GRAPH_INPUT and isinstance(v, memoryview) and wire.value_name(v) in weights)
-            ]
-            parts.append(wire.bytes_field(number, wire.joined(kept)))
-        else:
-            parts.append(wire.again(number, kind, value))
-    return wire.joined(parts)
+    return wire.edit(
+        graph,
+        {
+            wire.MODEL_IR: lambda version: max(4, version),  # before version 4 a weight had to be listed as an input
+            wire.MODEL_GRAPH: lambda graph: wire.edit(graph, {wire.GRAPH_INPUT: _unless_in(weights)}),
+        },
+    )
+
+
+def _unless_in(names: set[str]) -> Callable[[memoryview], memoryview | None]:
+    """An edit of inputs that leaves those of these names out."""
+    return lambda info: None if wire.value_name(info) in names else info
 
 
 def _with_front(model: bytes, recipe: InputRecipe) -> bytes:
-    parts, note = [], b""
-    for number, kind, value in wire.fields_of(model):
-        if number == wire.MODEL_GRAPH and isinstance(value, memoryview):
-            graph, old = _graph_with(value, recipe)
-            saved = {"input": base64.b64encode(old).decode(), "recipe": recipe.model_dump(mode="json")}
-            note = wire.bytes_field(1, _NOTE) + wire.bytes_field(2, json.dumps(saved))
-            parts.append(wire.bytes_field(number, graph))
-        else:
-            parts.append(wire.again(number, kind, value))
-    return wire.joined([*parts, wire.bytes_field(wire.MODEL_METADATA, note)])
+    """The model with the front before its input, and a note of that input as it was."""
+    old_input = b""
 
+    def fronted_input(info: memoryview) -> bytes | memoryview:
+        nonlocal old_input
+        if wire.value_name(info) != recipe.name:
+            return info
+        old_input = bytes(info)
+        return _new_input(old_input, recipe.layout)
 
-def _graph_with(graph: memoryview, recipe: InputRecipe) -> tuple[bytes, bytes]:
-    """The graph with the front before it, and its old input as it was."""
-    parts, old = list(_front(recipe)), b""
-    for number, kind, value in wire.fields_of(graph):
-        if number == wire.GRAPH_INPUT and isinstance(value, memoryview) and wire.value_name(value) == recipe.name:
-            old = bytes(value)
-            parts.append(wire.bytes_field(number, _new_input(old, recipe.layout)))
-        else:
-            parts.append(wire.again(number, kind, value))
-    return wire.joined(parts), old
+    front = wire.joined(_front(recipe))
+    fronted = wire.edit(
+        model,
+        {wire.MODEL_GRAPH: lambda graph: wire.edit(graph, {wire.GRAPH_INPUT: fronted_input}, before=front)},
+    )
+    saved = {"input": base64.b64encode(old_input).decode(), "recipe": recipe.model_dump(mode="json")}
+    note = wire.bytes_field(1, _NOTE) + wire.bytes_field(2, json.dumps(saved))
+    return fronted + wire.bytes_field(wire.MODEL_METADATA, note)
 
 
 def _front(recipe: InputRecipe) -> list[bytes]:

@@ -7,8 +7,9 @@ and every step is bounded: a hostile file is refused and never walked without en
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from edgevision.errors import ModelInvalid
 
@@ -215,6 +216,31 @@ def value_name(data: memoryview) -> str:
 def fields_of(data: bytes | memoryview) -> list[tuple[int, int, Value]]:
     """All fields of one message of a file that `inspect` has passed."""
     return list(_Walk().fields(memoryview(data)))
+
+
+def edit(
+    message: bytes | memoryview,
+    changes: Mapping[int, Callable[[Any], bytes | memoryview | int | None]],
+    *,
+    before: bytes = b"",
+    after: bytes = b"",
+) -> bytes:
+    """A message of a file that `inspect` has passed, with some of its fields changed; all others stay to the byte.
+
+    ``changes`` gives, by a field's number, its new value from its old one (an int, or the bytes of a name or message);
+    None leaves it out. ``before`` and ``after`` are whole fields to add.
+    """
+    parts = [before]
+    for number, kind, value in fields_of(message):
+        if number not in changes:
+            parts.append(again(number, kind, value))
+            continue
+        new = changes[number](value)
+        if isinstance(new, int):
+            parts.append(number_field(number, new))
+        elif new is not None:
+            parts.append(bytes_field(number, new))
+    return joined([*parts, after])
 
 
 def metadata_of(model: bytes) -> dict[str, str]:

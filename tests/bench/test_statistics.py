@@ -15,10 +15,10 @@ from edgevision.bench.statistics import (
     multiplicities,
     percentiles,
     ratio,
-    run_length,
     verdict,
     warm_up,
 )
+from edgevision.evaluation.bootstrap import block_length
 
 
 def correlated(rng, blocks, frames, *, within=0.8, between=0.4, level=0.05, period_s=0.005):
@@ -96,7 +96,7 @@ def test_bootstrap_draws_neighbours_together_and_as_many_as_there_are():
 
 def test_runs_of_neighbours_leave_enough_of_them():
     for units in range(3, 64):
-        assert units // run_length(units) >= 3
+        assert units // block_length(units) >= 3
 
 
 @pytest.mark.parametrize(("blocks", "between"), [(16, 0.0), (16, 0.5), (8, 0.4), (4, 0.0)])
