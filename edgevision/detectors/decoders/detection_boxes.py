@@ -114,7 +114,8 @@ def _style(outputs: tuple[TensorInfo, ...]) -> _Style | None:
 
 
 def _by_shape(outputs: tuple[TensorInfo, ...]) -> _Style | None:
-    boxes = [k for k, o in enumerate(outputs) if len(o.shape) in (2, 3) and o.shape[-1] == 4]
+    boxes = [k for k, o in enumerate(outputs) if len(o.shape) == 3 and o.shape[-1] == 4]
+    boxes = boxes or [k for k, o in enumerate(outputs) if len(o.shape) == 2 and o.shape[-1] == 4]
     if len(boxes) != 1:
         return None
     axes = len(outputs[boxes[0]].shape) - 1

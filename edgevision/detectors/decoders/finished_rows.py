@@ -63,8 +63,8 @@ class FinishedRows:
 
 
 def is_table(outputs: tuple[TensorInfo, ...]) -> bool:
-    """One output of rows of seven numbers."""
-    return len(outputs) == 1 and len(outputs[0].shape) in (2, 3) and outputs[0].shape[-1] == COLUMNS
+    """One output of rows of seven numbers, without a batch axis: the rows of all images are in one list."""
+    return len(outputs) == 1 and len(outputs[0].shape) == 2 and outputs[0].shape[1] == COLUMNS
 
 
 def order_named(outputs: tuple[TensorInfo, ...]) -> Order | None:

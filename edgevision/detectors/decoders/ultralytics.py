@@ -145,13 +145,13 @@ class UltralyticsDecoder:
         return length is None or (length >= least and self.extra_fits(length - least))
 
     def _layout_of(self, table: NDArray[Any]) -> _Layout:
-        """What this frame's table is. Class numbers in its sixth column are what finished boxes have."""
+        """What this frame's table is: finished boxes are sorted by score and have class numbers in the sixth column."""
         possible = self._possible(*table.shape)
         if len(possible) > 1 and _Layout.FINISHED in possible:
             classes = table[:, 5]
             # A v5 head of one class may give it the probability 1 everywhere.
             too_high = _Layout.V5 in possible and classes.max(initial=0) >= self._classes
-            if are_whole(classes) and not too_high:
+            if are_whole(classes) and not too_high and (np.diff(table[:, 4]) <= 0).all():
                 return _Layout.FINISHED
             possible.remove(_Layout.FINISHED)
         if not possible:

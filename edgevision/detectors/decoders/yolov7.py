@@ -19,7 +19,7 @@ from edgevision.detectors.onnx_session import TensorInfo
 
 class Yolov7Decoder:
     def __init__(self, head: Head) -> None:
-        finished = is_table(head.outputs) and len(head.outputs[0].shape) == 2
+        finished = is_table(head.outputs)
         self._inner: Decoder = FinishedRows(head, "yolov7", YOLOV7) if finished else UltralyticsDecoder(head)
         self.needs_nms = self._inner.needs_nms
 
@@ -32,6 +32,6 @@ def standard_recipe(outputs: tuple[TensorInfo, ...]) -> Recipe:
 
 
 def guess(outputs: tuple[TensorInfo, ...], input_wh: tuple[int, int]) -> Guess | None:
-    if not is_table(outputs) or len(outputs[0].shape) != 2 or order_named(outputs) is not None:
+    if not is_table(outputs) or order_named(outputs) is not None:
         return None
     return Guess(f"rows of {YOLOV7.words} (YOLOv7 with suppression inside)", ())
