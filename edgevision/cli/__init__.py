@@ -18,7 +18,14 @@ from edgevision.cli.swap import swap
 
 app = CommandGroup(
     name="edgevision",
-    help="Real-time vision: a camera frame goes in, boxes come out, more than 30 times a second.",
+    help="""Real-time object detection: a camera frame goes in, boxes come out, more than 30 times a second.
+
+    Examples:
+
+        edgevision run                     # detect on the first camera
+        edgevision bench                   # is it real time on this machine?
+        edgevision swap best               # exchange the model while it runs
+        edgevision doctor                  # check the installation""",
     no_args_is_help=True,
 )
 app.command()(run)
@@ -48,7 +55,7 @@ def _main(
 
 
 def _run_defaults() -> dict[str, str | int]:
-    """Looked for where they are wanted only: help stays quick."""
+    """Read only for `run`, so that help stays fast."""
     if sys.argv[1:2] != ["run"] or {"-h", "--help"} & set(sys.argv):
         return {}
     from edgevision.cli.defaults import run_defaults

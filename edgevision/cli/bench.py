@@ -17,21 +17,26 @@ if TYPE_CHECKING:
     from edgevision.bench.schedule import Progress
 
 app = CommandGroup(
-    help="Is it real time, and would a foundation model be? Measure, compare runs, make a report, tune.",
+    help="""Measure models on your frames: the whole loop and inference alone, side by side, in turns.
+
+    Without options: the bundled model on a bundled clip and on the built-in scene as a live camera, with a foundation
+    model as baseline if the extra is installed. Ctrl-C ends it and shows the results so far.
+
+    Examples:
+
+        edgevision bench                                 # under 2 minutes
+        edgevision bench --source clip.mp4 --data labelled/ --out result/
+        edgevision bench --model mine.onnx --baseline yoloe""",
     invoke_without_command=True,
 )
 
-_RUNS = "A run.json that `edgevision bench --out` wrote."
+_RUNS = "run.json of `edgevision bench --out`."
 
 
 @app.callback()
 @takes(BenchOptions)
 def bench(context: typer.Context, options: BenchOptions) -> None:
-    """Measure models on your frames: the whole loop and inference alone, side by side, in turns.
-
-    Without arguments: the bundled model on a bundled clip and on the built-in scene as a live camera, and a foundation
-    model beside it where the extra is installed. Ctrl-C ends it and shows what was measured so far.
-    """
+    """Measure models on your frames."""
     if context.invoked_subcommand is not None:
         return
     from edgevision.cli.bench_console import progress_bar, show_run
@@ -47,7 +52,7 @@ def bench(context: typer.Context, options: BenchOptions) -> None:
 
         run = run_glass(contenders[0], options.source, options.display, options.host, options.port)
     elif (options.display, options.host, options.port) != (Flashed.AUTO, "127.0.0.1", None):
-        raise UsageError("--display, --host and --port say what --glass flashes: give them with --glass")
+        raise UsageError("--display, --host and --port need --glass")
     else:
         with progress_bar() as progress:
             run = _measure(contenders, notes, options, progress)
@@ -60,12 +65,19 @@ def bench(context: typer.Context, options: BenchOptions) -> None:
 @app.command("compare")
 def compare_runs(
     a: Annotated[Path, typer.Argument(help=_RUNS)],
-    b: Annotated[Path, typer.Argument(help="Another, measured under the same conditions.")],
+    b: Annotated[Path, typer.Argument(help="Second run.json, measured under the same conditions.")],
     allow: Annotated[
-        list[str] | None, typer.Option(help="Compare although this differs: machine, clip, threads …; repeat.")
+        list[str] | None, typer.Option(help="Condition that may differ: machine, clip, threads, … Repeatable.")
     ] = None,
 ) -> None:
-    """How many times faster B is than A, with intervals. Refuses runs that were not measured alike."""
+    """Compare two runs: how many times B is as fast as A, with intervals.
+
+    Refuses runs that were measured under different conditions.
+
+    Example:
+
+        edgevision bench compare before/run.json after/run.json
+    """
     from edgevision.bench import compare, read_run
     from edgevision.cli.bench_console import show_comparison
 
@@ -77,10 +89,15 @@ def report(
     runs: Annotated[list[Path], typer.Argument(help=_RUNS)],
     out: Annotated[Path, typer.Option(help="Folder for report.html and report.md.")] = Path(),
     answers: Annotated[
-        Path | None, typer.Option(help="Answers as for `edgevision decide --answers`: adds what to build.")
+        Path | None, typer.Option(help="Answers as for `edgevision decide --answers`; adds a recommendation.")
     ] = None,
 ) -> None:
-    """One page of figures: HTML that needs nothing else, and Markdown."""
+    """Write a report of one or more runs: one self-contained HTML page, and Markdown.
+
+    Example:
+
+        edgevision bench report a/run.json b/run.json --out report/
+    """
     from edgevision.bench import read_run
     from edgevision.bench.report import write_report
     from edgevision.cli.console import announce
@@ -100,14 +117,21 @@ def report(
 
 @app.command()
 def tune(
-    budget_ms: Annotated[str, typer.Option(metavar="MS", help="Time for a frame: 33, or 30fps.")] = "33",
-    model: Annotated[list[str] | None, typer.Option(help="Models to choose from; repeat. By default person.")] = None,
-    source: Annotated[str | None, typer.Option(help="What it will run on. By default the bundled clip.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Labelled images (YOLO or COCO), for accuracy.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each setting.")] = 4.0,
-    write: Annotated[bool, typer.Option("--write", help="Make it what `edgevision run` does by default.")] = False,
+    budget_ms: Annotated[str, typer.Option(metavar="MS", help="Time budget per frame: 33 (ms), or 30fps.")] = "33",
+    model: Annotated[list[str] | None, typer.Option(help="Model to consider. Repeatable. Default: person.")] = None,
+    source: Annotated[str | None, typer.Option(help="Source to run on. Default: the bundled clip.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Labelled dataset (YOLO or COCO), for accuracy.")] = None,
+    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds for each setting.")] = 4.0,
+    write: Annotated[
+        bool, typer.Option("--write", help="Store the result as the default of `edgevision run`.")
+    ] = False,
 ) -> None:
-    """The most accurate setting that holds a time budget here: model, input size, threads, workers, --detect-every."""
+    """Find the most accurate setting within a time budget: model, input size, threads, workers, --detect-every.
+
+    Example:
+
+        edgevision bench tune --budget-ms 33 --data labelled/ --write
+    """
     from edgevision.bench.image_sets import data_set
     from edgevision.bench.tuning import defaults_file, parse_budget_ms, tune_settings, write_defaults
     from edgevision.cli.bench_console import progress_bar, show_tuning

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-_MODEL, _SPEED, _OUTPUT, _MODES = "Models", "How", "Output", "Other measurements"
+_MODEL, _SPEED, _OUTPUT, _MODES = "Models", "Measurement", "Output", "Other measurements"
 
 
 class Flashed(StrEnum):
@@ -22,19 +22,17 @@ class Flashed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class BenchOptions:
-    """What a person asked to measure; None leaves it to the command."""
+    """Options of a benchmark; None leaves the choice to the command."""
 
     model: Annotated[
         list[str] | None,
-        typer.Option(
-            help="A model's name or .onnx file; repeat for several. By default person.", rich_help_panel=_MODEL
-        ),
+        typer.Option(help="Model name or .onnx file. Repeatable. Default: person.", rich_help_panel=_MODEL),
     ] = None
     baseline: Annotated[
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="A foundation model to compare with: owlv2, yoloe, smolvlm; repeat. Without --model, by default the "
+            help="Foundation model to compare with: owlv2, yoloe, smolvlm. Repeatable. Default without --model: the "
             "fastest open-vocabulary detector; none: no baseline.",
             rich_help_panel=_MODEL,
         ),
@@ -42,70 +40,88 @@ class BenchOptions:
     weights: Annotated[
         str,
         typer.Option(
-            help="Of --baseline: random (true latency, no accuracy), hub (downloads), or a folder. "
-            "NAME@FOLDER in --baseline is for one of them.",
+            help="Weights of --baseline: random (latency only), hub (downloads them), or a folder. "
+            "NAME@FOLDER in --baseline sets those of one model.",
             rich_help_panel=_MODEL,
         ),
     ] = "random"
     prompts: Annotated[
         str | None,
-        typer.Option(help="What foundation models look for: a file, or 'class: words; …'.", rich_help_panel=_MODEL),
+        typer.Option(
+            help="Classes that foundation models detect: a file, or 'class: words; …'.", rich_help_panel=_MODEL
+        ),
     ] = None
     allow_upload: Annotated[
-        bool, typer.Option("--allow-upload", help="Frames may go to an API (--baseline api).", rich_help_panel=_MODEL)
+        bool,
+        typer.Option(
+            "--allow-upload", help="Allow --baseline api to send frames to another machine.", rich_help_panel=_MODEL
+        ),
     ] = False
     source: Annotated[
         list[str] | None,
         typer.Option(
-            help="A clip, folder, camera, stream or scene://; repeat. By default a bundled clip and the scene."
+            help="Clip, folder, camera, stream or scene://. Repeatable. Default: a bundled clip and the scene."
         ),
     ] = None
     data: Annotated[
-        Path | None, typer.Option(help="Labelled images (YOLO or COCO), for accuracy. The scene knows its own.")
+        Path | None, typer.Option(help="Labelled dataset (YOLO or COCO), for accuracy. The scene has its own labels.")
     ] = None
     frames: Annotated[
-        int | None, typer.Option(min=1, help="About so many frames each, instead of --seconds.", rich_help_panel=_SPEED)
+        int | None,
+        typer.Option(
+            min=1, help="Number of frames for each measurement, in place of --seconds.", rich_help_panel=_SPEED
+        ),
     ] = None
-    seconds: Annotated[float, typer.Option(min=0.1, help="For each model, way and source.", rich_help_panel=_SPEED)] = (
-        6.0
-    )
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds for each model, measurement and source.", rich_help_panel=_SPEED)
+    ] = 6.0
     threads: Annotated[
-        str | None, typer.Option(help="For one inference; 1,2 measures both.", rich_help_panel=_SPEED)
+        str | None, typer.Option(help="Threads of one inference; 1,2 measures both.", rich_help_panel=_SPEED)
     ] = None
-    workers: Annotated[int, typer.Option(min=1, max=64, help="Frames inferred at once.", rich_help_panel=_SPEED)] = 1
+    workers: Annotated[
+        int, typer.Option(min=1, max=64, help="Frames inferred in parallel.", rich_help_panel=_SPEED)
+    ] = 1
     detect_every: Annotated[
         int,
-        typer.Option(min=1, metavar="N", help="The loop detects on each Nth frame only.", rich_help_panel=_SPEED),
+        typer.Option(min=1, metavar="N", help="Detect on every Nth frame only.", rich_help_panel=_SPEED),
     ] = 1
     sustained: Annotated[
         str | None,
-        typer.Option(help="10m: the loop for so long, fps against heat and clock.", rich_help_panel=_MODES),
+        typer.Option(
+            help="Duration of a sustained run, such as 10m: fps against temperature and clock rate.",
+            rich_help_panel=_MODES,
+        ),
     ] = None
     glass: Annotated[
         bool,
         typer.Option(
-            "--glass", help="Flash the screen, see it through --source: screen to result.", rich_help_panel=_MODES
+            "--glass",
+            help="Measure the time from screen to result: flash the screen in view of --source.",
+            rich_help_panel=_MODES,
         ),
     ] = False
     display: Annotated[
         Flashed,
         typer.Option(
-            help="Of --glass: what flashes. auto: a window where there is a screen, else a page.",
+            help="What --glass flashes: window, browser, or auto (a window if there is a screen).",
             rich_help_panel=_MODES,
         ),
     ] = Flashed.AUTO
     host: Annotated[
-        str, typer.Option(help="Address of that page; 0.0.0.0 lets a phone show it.", rich_help_panel=_MODES)
+        str, typer.Option(help="Address of the flashing page; 0.0.0.0 opens it to a phone.", rich_help_panel=_MODES)
     ] = "127.0.0.1"
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port of that page; by default 8080 or the next free.", rich_help_panel=_MODES
+            min=0,
+            max=65535,
+            help="Port of the flashing page. Default: 8080 or the next free one.",
+            rich_help_panel=_MODES,
         ),
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option(help="Write run.json, report.html and report.md into this folder.", rich_help_panel=_OUTPUT),
+        typer.Option(help="Folder for run.json, report.html and report.md.", rich_help_panel=_OUTPUT),
     ] = None
 
     @property

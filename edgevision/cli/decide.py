@@ -19,9 +19,14 @@ if TYPE_CHECKING:
 
 @takes(DecideOptions)
 def decide(options: DecideOptions) -> None:
-    """Decide between a custom model, a foundation model, and both, from a few answers and what was measured.
+    """Decide between a custom model, a foundation model, or both, from a few answers and measurements.
 
-    Asks what it needs to know. Every reason is in edgevision/bench/decide/rules.py.
+    Asks its questions at a terminal. The rules are in edgevision/bench/decide/rules.py.
+
+    Examples:
+
+        edgevision decide
+        edgevision decide --fps 30 --target pi --unlabelled 2000 --html page.html
     """
     from edgevision.bench.decide import Prices, chart, costs
     from edgevision.bench.decide import decide as walk

@@ -45,12 +45,9 @@ PLACEHOLDERS = {
     "images": "FOLDER",
     "calibrate": "FOLDER",
     "labels": "DATASET",
-    "val": "DATASET",
     "side": "PX",
     "most": "N",
     "every": "N",
-    "sure": "SCORE",
-    "doubt": "SCORE",
     "address": "HOST:PORT",
     "budget": "TIME",
     "sustained": "TIME",
@@ -59,6 +56,19 @@ PLACEHOLDERS = {
     "bench": "FILE",
     "answers": "FILE",
     "min-ap": "AP50",
+    "shadow": "N",
+    "recall-of-old": "SHARE",
+    "watch-seconds": "S",
+    "frames-month": "N",
+    "labelled-images": "N",
+    "unlabelled": "N",
+    "days": "N",
+    "machine-hour": "PRICE",
+    "person-hour": "PRICE",
+    "api-frame": "PRICE",
+    "prompts": "FILE|TEXT",
+    "review-conf": "SCORE",
+    "val": "DATASET",
     "data": "DATASET",
     "licence": "TEXT",
 }
@@ -73,7 +83,7 @@ def command_help(command: Any, ctx: Any) -> str:
     lines += _commands(command, ctx, width)
     arguments = [p for p in command.params if p.param_type_name == "argument"]
     lines += _section("Arguments", [(_argument(p), p.help or "") for p in arguments], width)
-    panels: dict[str, list[tuple[str, str]]] = {}
+    panels: dict[str, list[tuple[str, str]]] = {"Options": []}
     for param in command.get_params(ctx):
         if param.param_type_name == "option" and not param.hidden:
             panel = getattr(param, "rich_help_panel", None) or "Options"

@@ -8,9 +8,16 @@ from edgevision.cli.run_options import RunOptions
 
 @takes(RunOptions)
 def run(options: RunOptions) -> None:
-    """Run a detector on a camera, a stream or files, and show or write what it finds.
+    """Detect objects in a camera, a stream or files, live; show, save or print the detections.
 
     Keys in window and page: q or Esc quits, space pauses, s saves a snapshot.
+
+    Examples:
+
+        edgevision run                                   # the first camera
+        edgevision run --source rtsp://user:password@camera/stream --track
+        edgevision run --source clip.mp4 --save drawn.mp4 --json found.jsonl
+        edgevision run --model foundation:owlv2 --prompts "helmet: a hard hat"
     """
     import os
     from contextlib import ExitStack

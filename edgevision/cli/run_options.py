@@ -1,4 +1,4 @@
-"""The options of ``edgevision run``, as one dataclass, and what they come to."""
+"""The options of ``edgevision run``, as one dataclass."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _FOUNDATION = "Foundation models (--model foundation:NAME)"
 
 
 class Display(StrEnum):
-    """Where frames are shown."""
+    """Display of the frames."""
 
     AUTO = "auto"
     WINDOW = "window"
@@ -28,73 +28,84 @@ class Display(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """What a person asked of a run; None leaves it to the model, the source or the machine."""
+    """Options of a run; None leaves the choice to the model, the source or the machine."""
 
     source: Annotated[
-        str | None, typer.Option(help=f"{_SOURCE}. By default the first camera found, else the built-in scene.")
+        str | None, typer.Option(help=f"Source: {_SOURCE}. Default: the first camera found, else the scene.")
     ] = None
-    model: Annotated[str, typer.Option(help="A model's name, the path of an .onnx file, or foundation:NAME.")] = (
-        "person"
-    )
+    model: Annotated[str, typer.Option(help="Model name, path of an .onnx file, or foundation:NAME.")] = "person"
     conf: Annotated[
-        float | None, typer.Option(help="Least score, 0-1. By default the model's own.", rich_help_panel=_DETECTION)
+        float | None,
+        typer.Option(help="Minimum confidence score, 0-1. Default: the model's own.", rich_help_panel=_DETECTION),
     ] = None
     iou: Annotated[
-        float | None, typer.Option(help="Overlap over which the lesser box goes, 0-1.", rich_help_panel=_DETECTION)
+        float | None, typer.Option(help="NMS IoU threshold, 0-1. Default: the model's own.", rich_help_panel=_DETECTION)
     ] = None
     classes: Annotated[
-        str | None, typer.Option(help="Only these classes, with commas between.", rich_help_panel=_DETECTION)
+        str | None, typer.Option(help="Comma-separated list of classes to keep.", rich_help_panel=_DETECTION)
     ] = None
     imgsz: Annotated[
         int | None,
         typer.Option(
-            min=32, max=8192, help="Input side in px, where the model leaves it open.", rich_help_panel=_DETECTION
+            min=32, max=8192, help="Input side in px, for a model with dynamic input size.", rich_help_panel=_DETECTION
         ),
     ] = None
     then: Annotated[
         str | None,
-        typer.Option(help="A second model, of `distill head`: which kind each box is.", rich_help_panel=_DETECTION),
+        typer.Option(
+            help="Second-stage classifier of `distill head`, applied to each box.", rich_help_panel=_DETECTION
+        ),
     ] = None
     track: Annotated[
-        bool | None, typer.Option("--track/--no-track", help="Follow objects over time.", rich_help_panel=_DETECTION)
+        bool | None,
+        typer.Option("--track/--no-track", help="Track objects over time (ByteTrack).", rich_help_panel=_DETECTION),
     ] = None
     display: Annotated[
-        Display, typer.Option(help="auto: a window where there is a screen, else a page.", rich_help_panel=_DISPLAY)
+        Display,
+        typer.Option(
+            help="Display: window, browser, none, or auto (a window if there is a screen, else browser).",
+            rich_help_panel=_DISPLAY,
+        ),
     ] = Display.AUTO
-    host: Annotated[str, typer.Option(help="Address of the page.", rich_help_panel=_DISPLAY)] = "127.0.0.1"
+    host: Annotated[
+        str, typer.Option(help="Address of the page; 0.0.0.0 opens it to the network.", rich_help_panel=_DISPLAY)
+    ] = "127.0.0.1"
     port: Annotated[
         int | None,
         typer.Option(
-            min=0, max=65535, help="Port of the page; by default 8080 or the next free.", rich_help_panel=_DISPLAY
+            min=0, max=65535, help="Port of the page. Default: 8080 or the next free one.", rich_help_panel=_DISPLAY
         ),
     ] = None
     save: Annotated[Path | None, typer.Option(help="Write the drawn video to this file.", rich_help_panel=_OUTPUT)] = (
         None
     )
     json: Annotated[
-        str | None, typer.Option("--json", help="Write JSON lines to this file, or - .", rich_help_panel=_OUTPUT)
+        str | None, typer.Option("--json", help="Write JSON lines to this file; - is stdout.", rich_help_panel=_OUTPUT)
     ] = None
     sink: Annotated[
         list[str] | None,
-        typer.Option(
-            metavar="NAME[=TARGET]", help="Write results to this sink too. May be repeated.", rich_help_panel=_OUTPUT
-        ),
+        typer.Option(metavar="NAME[=TARGET]", help="Add a sink. Repeatable.", rich_help_panel=_OUTPUT),
     ] = None
-    frames: Annotated[int | None, typer.Option(min=1, help="Stop after so many frames.")] = None
-    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after so many seconds.")] = None
+    frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None
+    seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None
     threads: Annotated[
-        int | None, typer.Option(min=1, max=256, help="Threads for one inference.", rich_help_panel=_SPEED)
+        int | None, typer.Option(min=1, max=256, help="Threads of one inference.", rich_help_panel=_SPEED)
     ] = None
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=64, help="Frames inferred at once. By default 1 when live.", rich_help_panel=_SPEED),
+        typer.Option(
+            min=1,
+            max=64,
+            help="Frames inferred in parallel. Default: 1 for a live source, else one per core.",
+            rich_help_panel=_SPEED,
+        ),
     ] = None
     zoom: Annotated[
         str,
         typer.Option(
             metavar="auto|off|N",
-            help="Further looks at full resolution where objects are small: N a frame, or as many as the frame rate "
-            "allows. Files and images: N tiles.",
+            help="Extra passes at full resolution where objects are small: N per frame, or auto, as many as the frame "
+            "rate allows. Files and images: N tiles.",
             rich_help_panel=_DETECTION,
         ),
     ] = "off"
@@ -102,7 +113,7 @@ class RunOptions:
         str,
         typer.Option(
             metavar="NAME",
-            help="Inference engine: onnxruntime, openvino, or auto, which was measured fastest on this machine.",
+            help="Inference engine: onnxruntime, openvino, or auto (the fastest measured on this machine).",
             rich_help_panel=_SPEED,
         ),
     ] = "auto"
@@ -111,47 +122,62 @@ class RunOptions:
         typer.Option(
             min=1,
             metavar="N",
-            help="Detect on each Nth frame only; on the others boxes follow their motion (--track).",
+            help="Detect on every Nth frame only; tracks predict the boxes between (implies --track).",
             rich_help_panel=_SPEED,
         ),
     ] = 1
-    width: Annotated[int | None, typer.Option(min=1, help="Ask the camera for it.", rich_help_panel=_CAMERA)] = None
-    height: Annotated[int | None, typer.Option(min=1, help="Ask the camera for it.", rich_help_panel=_CAMERA)] = None
+    width: Annotated[
+        int | None, typer.Option(min=1, help="Requested capture width in px.", rich_help_panel=_CAMERA)
+    ] = None
+    height: Annotated[
+        int | None, typer.Option(min=1, help="Requested capture height in px.", rich_help_panel=_CAMERA)
+    ] = None
     fps: Annotated[
         float | None,
-        typer.Option(min=0.01, help="Ask the camera for it; play a file at it.", rich_help_panel=_CAMERA),
+        typer.Option(
+            min=0.01, help="Requested frame rate of a camera; playback rate of a file.", rich_help_panel=_CAMERA
+        ),
     ] = None
     watch_folder: Annotated[
         bool,
         typer.Option(
-            "--watch-folder", help="Swap when the model's folder gets another version.", rich_help_panel=_SWAP
+            "--watch-folder",
+            help="Swap automatically when another version is written to the model's folder.",
+            rich_help_panel=_SWAP,
         ),
     ] = False
     control: Annotated[
-        bool, typer.Option(help="Let `edgevision swap` reach this app, on this machine only.", rich_help_panel=_SWAP)
+        bool,
+        typer.Option(
+            help="Serve the control API that `edgevision swap` uses, on this machine only.", rich_help_panel=_SWAP
+        ),
     ] = True
     prompts: Annotated[
         str | None,
         typer.Option(
             metavar="FILE|TEXT",
-            help="What to look for: a file, or 'person: a person, a worker; helmet: a hard hat'.",
+            help="Classes to detect: a file, or 'person: a person, a worker; helmet: a hard hat'.",
             rich_help_panel=_FOUNDATION,
         ),
     ] = None
     weights: Annotated[
         str | None,
         typer.Option(
-            help="A folder, a hub id, or random (latency only). By default the library fetches its own.",
+            help="Weights: a folder, a hub id, or random (latency only). Default: downloaded by the library.",
             rich_help_panel=_FOUNDATION,
         ),
     ] = None
-    device: Annotated[str, typer.Option(help="auto, cpu, cuda, mps.", rich_help_panel=_FOUNDATION)] = "auto"
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.", rich_help_panel=_FOUNDATION)] = "auto"
     ask: Annotated[
-        str, typer.Option(help="Ask a language model for boxes or presence.", rich_help_panel=_FOUNDATION)
+        str, typer.Option(help="Answer of a vision-language model: boxes or presence.", rich_help_panel=_FOUNDATION)
     ] = "boxes"
     allow_upload: Annotated[
         bool,
-        typer.Option("--allow-upload", help="foundation:api may send frames away.", rich_help_panel=_FOUNDATION),
+        typer.Option(
+            "--allow-upload",
+            help="Allow foundation:api to send frames to another machine.",
+            rich_help_panel=_FOUNDATION,
+        ),
     ] = False
     api_url: Annotated[
         str | None,
@@ -160,10 +186,10 @@ class RunOptions:
             rich_help_panel=_FOUNDATION,
         ),
     ] = None
-    api_model: Annotated[
-        str | None, typer.Option(help="The model's name at that endpoint.", rich_help_panel=_FOUNDATION)
-    ] = None
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more on stderr.")] = False
+    api_model: Annotated[str | None, typer.Option(help="Model name at that endpoint.", rich_help_panel=_FOUNDATION)] = (
+        None
+    )
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Log more on stderr.")] = False
 
     @property
     def only_classes(self) -> tuple[str, ...]:

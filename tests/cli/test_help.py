@@ -9,6 +9,7 @@ import typer.main
 from typer.testing import CliRunner
 
 from edgevision.cli import app
+from tests.support.command_line import unknown_options
 
 
 def commands(command=None, path=()):
@@ -40,3 +41,14 @@ def test_defaults_and_required_options_are_shown():
     assert "[required]" in text
     assert "[default: local]" in text
     assert "[default: --mirror]" in " ".join(text.split())
+
+
+@pytest.mark.parametrize("path", [p for p in COMMANDS if p], ids=" ".join)
+def test_help_has_examples_that_the_command_line_takes(path):
+    block = re.search(r"Examples?:\n((?:  .*\n)+)", help_of(path, 100))
+    assert block, "an example is missing"
+    lines = re.sub(r"\\\n\s+", "", block[1]).splitlines()
+    assert lines
+    for line in lines:
+        if line.strip().startswith("edgevision "):
+            assert not unknown_options(line.strip()), line

@@ -85,7 +85,7 @@ class TestSteps:
         path.write_bytes(b"\x08\x07 not a graph")
         manifest, hashed, probe = CandidateFactory().candidate(str(path)).before
         assert "using the metadata in the file" in manifest.look()
-        assert "no manifest names" in hashed.look()
+        assert "not in any manifest" in hashed.look()
         with pytest.raises(ModelInvalid):
             probe.look()
 

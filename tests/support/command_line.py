@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +11,9 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import typer.main
 
+from edgevision.cli import app
 from tests.support.models import blob_frame_pixels, blob_model
 
 CLIP_FRAMES = 40
@@ -60,3 +63,14 @@ def call(place, *arguments):
 
 def run_blobs(place, *arguments):
     return call(place, "run", "--model", "./blobs", "--display", "none", *arguments)
+
+
+def unknown_options(line: str) -> list[str]:
+    """Options of an ``edgevision …`` line that its command does not have; a hidden one counts as unknown."""
+    words = shlex.split(line, comments=True)[1:]
+    command = typer.main.get_command(app)
+    while words and words[0] in getattr(command, "commands", {}):
+        command = command.commands[words.pop(0)]
+    shown = [param for param in command.params if not getattr(param, "hidden", False)]
+    known = {name for param in shown for name in (*param.opts, *param.secondary_opts)} | {"--help"}
+    return [word for word in words if word.startswith("--") and word.partition("=")[0] not in known]

@@ -1,4 +1,4 @@
-"""``edgevision doctor``: what is installed, which cameras answer, and the exact fix for each fault."""
+"""``edgevision doctor``: check packages and cameras, and print a fix for each problem."""
 
 from __future__ import annotations
 
@@ -16,17 +16,21 @@ _COLOURS = {"ok": "green", "warn": "yellow", "fault": "bold red"}
 
 
 def doctor(
-    json_: Annotated[bool, typer.Option("--json", help="Write one JSON object instead of a table.")] = False,
+    json_: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
 ) -> None:
-    """Say what is installed, which cameras answer, and the exact fix for each fault.
+    """Check packages and cameras, and print a fix for each problem.
 
-    Opens every camera for a moment, and a small window where there is a screen. Exits with 1 where there is a fault.
+    Opens every camera for a moment, and a small window if there is a screen. Exit code 1 if there is a fault.
+
+    Example:
+
+        edgevision doctor
     """
     from edgevision import __version__
     from edgevision.cli.doctor import examine
 
     if sys.stderr.isatty():
-        typer.echo("looking (every camera is tried, which takes some seconds) …", err=True)
+        typer.echo("checking (every camera is opened, which takes some seconds) …", err=True)
     findings = examine()
     faults = sum(finding.state == "fault" for finding in findings)
     warnings = sum(finding.state == "warn" for finding in findings)
@@ -51,7 +55,7 @@ def _verdict(faults: int, warnings: int) -> str:
         return f"{number} {word}{'' if number == 1 else 's'}"
 
     if faults:
-        return f"{count(faults, 'fault')}, {count(warnings, 'warning')}: each line above says what to do."
+        return f"{count(faults, 'fault')}, {count(warnings, 'warning')}: the fix of each is above."
     return f"No faults, {count(warnings, 'warning')}."
 
 
