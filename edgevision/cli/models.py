@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,7 +13,6 @@ from edgevision.cli.command import CommandGroup
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from edgevision.detectors.manifest import Manifest
 
 app = CommandGroup(
     help="""List, show, add, verify, remove and export models.
@@ -38,19 +37,10 @@ def list_models(json_: _Json = False) -> None:
 
         edgevision models list
     """
-    from edgevision.detectors.manifest import read_manifest
-    from edgevision.detectors.registry import origin_of, search_path, stored_folders
-    from edgevision.errors import EdgeVisionError
+    from edgevision.detectors.model_rows import model_rows
+    from edgevision.detectors.registry import search_path
 
-    rows: list[dict[str, Any]] = []
-    names: set[str] = set()
-    for folder in stored_folders():
-        hidden = folder.name in names
-        names.add(folder.name)
-        try:
-            rows.append(_row(read_manifest(folder / "model.toml"), folder, hidden))
-        except EdgeVisionError as exc:
-            rows.append({"name": folder.name, "where": str(folder), "origin": origin_of(folder), "error": str(exc)})
+    rows = [row.as_json() for row in model_rows()]
     if json_:
         typer.echo(json.dumps(rows, indent=2, ensure_ascii=False))
         return
@@ -71,6 +61,7 @@ def show(model: _Name, json_: _Json = False) -> None:
 
         edgevision models show person
     """
+    from edgevision.detectors.model_rows import accuracy_in_words
     from edgevision.detectors.registry import find_model
     from edgevision.errors import UsageError
 
@@ -98,7 +89,7 @@ def show(model: _Name, json_: _Json = False) -> None:
         ("licence", manifest.licence),
         ("teacher", manifest.origin.teacher),
         ("data", "\n".join(manifest.origin.data)),
-        ("accuracy", _accuracy(manifest).replace("; ", "\n") or "not measured"),
+        ("accuracy", accuracy_in_words(manifest).replace("; ", "\n") or "not measured"),
         ("latency", "\n".join(f"{x.median_ms:g} ms, {_threads(x.threads)}, {x.machine}" for x in manifest.latency)),
         ("golden", ", ".join(g.picture for g in manifest.golden) or "no golden images"),
         ("file", f"{stored.path} ({size_mib})"),
@@ -244,31 +235,8 @@ def export(
     typer.echo(f"exported to {export_model(model, to)}")
 
 
-def _row(manifest: Manifest, folder: Path, hidden: bool) -> dict[str, Any]:
-    from edgevision.detectors.registry import origin_of
-
-    return {
-        "name": manifest.name,
-        "version": manifest.version,
-        "family": manifest.family,
-        "input": manifest.input.in_words,
-        "classes": list(manifest.classes),
-        "licence": manifest.licence,
-        "accuracy": _accuracy(manifest),
-        "ap50": manifest.ap50,
-        "ms": manifest.median_ms,
-        "origin": origin_of(folder),
-        "where": str(folder),
-        "hidden": hidden,
-    }
-
-
 def _threads(count: int) -> str:
     return "1 thread" if count == 1 else f"{count} threads"
-
-
-def _accuracy(manifest: Manifest) -> str:
-    return "; ".join(f"{a.metric} {a.value:.2f} ({a.data})" for a in manifest.accuracy)
 
 
 def _console() -> Console:

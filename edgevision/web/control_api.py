@@ -11,7 +11,6 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from aiohttp import web
@@ -19,8 +18,7 @@ from aiohttp import web
 from edgevision import __version__
 from edgevision.deployment import gates
 from edgevision.deployment.swapper import Swapper
-from edgevision.detectors.manifest import Manifest, read_manifest
-from edgevision.detectors.registry import stored_folders
+from edgevision.detectors.model_rows import model_rows
 from edgevision.errors import EdgeVisionError, UsageError
 from edgevision.types import Status
 from edgevision.web.application import json_of
@@ -157,37 +155,5 @@ def _take(asked: dict[str, Any], *names: str) -> list[Any]:
 
 
 def _models() -> list[dict[str, Any]]:
-    """The models of the store that can be swapped in by name, as the page lists them."""
-    rows: dict[str, dict[str, Any]] = {}
-    for folder in stored_folders():
-        if folder.name in rows:
-            continue
-        try:
-            manifest = read_manifest(folder / "model.toml")
-        except EdgeVisionError as exc:
-            rows[folder.name] = {"name": folder.name, "error": str(exc)}
-            continue
-        rows[folder.name] = {
-            "name": folder.name,
-            "label": manifest.label,
-            "family": manifest.family,
-            "input": f"{manifest.input.width_px}×{manifest.input.height_px}",
-            "classes": list(manifest.classes[:100]),
-            "accuracy": _accuracy(manifest),
-            "ap50": manifest.ap50,
-            "ms": manifest.median_ms,
-            "file_mb": _size_mb(folder / manifest.file),
-            "sha256": manifest.sha256,
-        }
-    return list(rows.values())
-
-
-def _accuracy(manifest: Manifest) -> str:
-    return "; ".join(f"{a.metric} {a.value:.2f} ({a.data})" for a in manifest.accuracy[:2])
-
-
-def _size_mb(file: Path) -> float | None:
-    try:
-        return file.stat().st_size / 1e6
-    except OSError:
-        return None
+    """The models that can be swapped in by name, as the page lists them."""
+    return [row.for_page() for row in model_rows() if not row.hidden]
