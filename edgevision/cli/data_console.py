@@ -11,6 +11,7 @@ from edgevision.cli.distill_console import say
 from edgevision.cli.terminal import Terminal
 
 if TYPE_CHECKING:
+    from edgevision.datasets.check import DatasetCheck
     from edgevision.datasets.convert import ImportSummary
     from edgevision.datasets.reading_report import ReadingReport
 
@@ -48,6 +49,25 @@ def summary_table(summary: ImportSummary) -> None:
         rows.add_row("regions to ignore", str(summary.ignored))
     Terminal(stderr=True).print(rows, highlight=False)
     remarks(summary.report)
+
+
+def check_table(check: DatasetCheck) -> None:
+    """A dataset's check: counts, what reading it noticed, what a look at all images found, and the verdict."""
+    from edgevision.datasets.check import KINDS
+    from edgevision.datasets.check_page import verdict
+
+    summary_table(check.summary)
+    for kind, count in check.counts().items():
+        say(f"{KINDS[kind]}: {count}")
+        found = [f for f in check.findings if f.kind == kind]
+        for one in found[:_EXAMPLES]:
+            where = f"{check.data.report.shown(one.images[0])}: " if len(one.images) == 1 else ""
+            say(f"  {where}{one.text}")
+        if len(found) > _EXAMPLES:
+            say(f"  and {len(found) - _EXAMPLES} more")
+    if check.skipped:
+        say(f"not looked at: {check.skipped}")
+    say(f"{check.data.report.shown(check.data.place)}: {verdict(check)}")
 
 
 def remarks(report: ReadingReport) -> None:

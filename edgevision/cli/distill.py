@@ -177,6 +177,50 @@ def import_(
 
 
 @app.command()
+def check(
+    place: Annotated[Path, typer.Argument(help="Dataset: a folder, zip or file of YOLO, COCO, Pascal VOC or ours.")],
+    classes: Annotated[str | None, typer.Option(help="Comma-separated class names for YOLO's numbers.")] = None,
+    json_: Annotated[bool, typer.Option("--json", help="Write JSON to stdout.")] = False,
+    html: Annotated[Path | None, typer.Option(help="Write a page with the images in question to this file.")] = None,
+) -> None:
+    """Check a dataset without importing it: labels, images, near-duplicates, class balance.
+
+    The exit code is 1 where an image cannot be used, or a label is left out or changed.
+
+    Example:
+
+        edgevision distill check roboflow-export --html check.html
+    """
+    import json
+    from contextlib import ExitStack
+
+    from edgevision.cli import data_console, distill_console
+    from edgevision.datasets.archive import unpacked
+    from edgevision.datasets.check import check_read
+    from edgevision.datasets.check_page import check_page
+    from edgevision.datasets.dataset import read_data
+    from edgevision.datasets.reading_report import ReadingReport
+    from edgevision.datasets.storage import write_whole
+
+    check_outputs([None if html is None else Output("--html", html)], {"PLACE": place})
+    report = ReadingReport()
+    with ExitStack() as stack:
+        folder = stack.enter_context(unpacked(place, report))
+        tell = stack.enter_context(distill_console.progress("reading"))
+        checked = check_read(read_data(folder, names_in(classes), report=report, progress=tell))
+        page = check_page(checked) if html is not None else ""
+    if json_:
+        typer.echo(json.dumps(checked.as_json(), indent=2, ensure_ascii=False))
+    else:
+        data_console.check_table(checked)
+    if html is not None:
+        write_whole(html, page)
+        distill_console.say(f"page: {html}")
+    if not checked.sound:
+        raise typer.Exit(1)
+
+
+@app.command()
 def write(
     data: Data,
     out: Annotated[Path, typer.Option(help="Folder to write.")],

@@ -92,6 +92,7 @@ def label_table(report: LabelReport) -> None:
 def _remarks(report: LabelReport) -> Iterator[str]:
     if report.note:
         yield report.note
+    yield from report.reading.sentences()
     for trouble, count in report.troubles.most_common(5):
         yield f"{_times(count)} {trouble} (first: {report.examples[trouble]})"
     if report.unmet:

@@ -196,7 +196,10 @@ def evaluate(
 
     files = ("evaluation.json", "precision-recall.png")
     check_outputs([None if out is None else Output("--out", out, files)], {"--data": data, "MODEL": model})
-    held = of_part(read_data(data), part)
+    read = read_data(data)
+    for sentence in read.report.sentences():
+        distill_console.say(sentence)
+    held = of_part(read, part)
     names = [model, *(teacher or ()), *(baseline or ())]
     detectors = [load_to_measure(n, held.classes, threads) for n in names]
     with distill_console.progress("measuring") as tell:

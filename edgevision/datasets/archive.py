@@ -37,7 +37,11 @@ def unpacked(place: Path, report: ReadingReport, beside: Path | None = None) -> 
         folder = Path(scratch) / (place.stem or "dataset")
         folder.mkdir()
         _unpack(place, folder, report)
-        yield folder
+        report.unpacked = str(folder), str(place)
+        try:
+            yield folder
+        except UsageError as exc:
+            raise UsageError(report.shown(exc)) from exc
 
 
 def is_zip(place: Path) -> bool:

@@ -19,7 +19,7 @@ from edgevision.datasets.coco_files import CocoFile
 from edgevision.datasets.coco_format import has_parent_category
 from edgevision.datasets.found_image import FoundImage, Sizes
 from edgevision.datasets.image_search import ImageSearch
-from edgevision.datasets.reading_report import LabelError, ReadingReport
+from edgevision.datasets.reading_report import LabelError, ReadingReport, all_or_error
 from edgevision.datasets.safe_names import safe_name
 from edgevision.errors import UsageError
 
@@ -120,18 +120,14 @@ class _CocoSet:
         if scale is not None:
             text = f"labels are scaled by {scale[0]:.4g} to the image's own size"
             self._report.add("scaled", f"{self._file.path}: image {ids[0]}", text, path)
+        listed = [entry for key in ids for entry in self._of_image.get(key, ())]
+        read = all_or_error(listed, lambda e: (e[0], self._box(e[1], e[0], path, size_wh, scale or (1.0, 1.0))))
         boxes: list[Box] = []
-        for key in ids:
-            for place, annotation in self._of_image.get(key, ()):
-                try:
-                    box = self._box(annotation, place, path, size_wh, scale or (1.0, 1.0))
-                except LabelError as exc:
-                    exc.others = sum(len(self._of_image.get(k, ())) for k in ids) - 1
-                    raise
-                if box is not None and len(ids) > 1 and box in boxes:
-                    self._report.add("repeated", place, "stands under another id of this image too", path)
-                elif box is not None:
-                    boxes.append(box)
+        for place, box in read:
+            if box is not None and len(ids) > 1 and box in boxes:
+                self._report.add("repeated", place, "stands under another id of this image too", path)
+            elif box is not None:
+                boxes.append(box)
         return tuple(boxes)
 
     def _box(

@@ -61,10 +61,10 @@ def _labels(image: FoundImage, size: tuple[int, int] | str, report: ReadingRepor
     labels = image.labels
     if image.missing:
         report.add("image missing", image.missing, f"expected the image {labels.file}, which is not there")
-        return replace(labels, status="failed", error=f"{image.missing}: the image is not there")
+        return replace(labels, status="failed", error=report.shown(f"{image.missing}: the image is not there"))
     if isinstance(size, str):
         report.add("image unreadable", image.path, size.replace(f"{image.path} ", "").replace(str(image.path), "it"))
-        return replace(labels, status="failed", error=size)
+        return replace(labels, status="failed", error=report.shown(size))
     labels = replace(labels, width_px=size[0], height_px=size[1])
     if image.boxes is None:
         report.add("no labels", image.path, "has no labels", image.path)
@@ -72,13 +72,14 @@ def _labels(image: FoundImage, size: tuple[int, int] | str, report: ReadingRepor
     try:
         boxes = image.boxes(size)
     except LabelError as exc:
-        report.add(exc.reason, exc.place, exc.text, image.path)
+        for error in (exc, *exc.more):
+            report.add(error.reason, error.place, error.text, image.path)
         if exc.others:
             report.add("with its image", image.path, f"{exc.others} more labels", image.path, exc.others)
-        return replace(labels, status="failed", error=str(exc))
+        return replace(labels, status="failed", error=report.shown(exc))
     except (EdgeVisionError, ValueError, OverflowError) as exc:
         report.add("bad text", image.path, str(exc), image.path)
-        return replace(labels, status="failed", error=str(exc))
+        return replace(labels, status="failed", error=report.shown(exc))
     known = labels.status not in ("new", "failed")
     return replace(labels, boxes=boxes, status=labels.status if known else "done", error="")
 

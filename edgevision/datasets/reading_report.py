@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
+_Item = TypeVar("_Item")
+_Label = TypeVar("_Label")
 Effect = Literal["image failed", "label left out", "label changed", "note"]
 """What a remark means: the whole image is not used, one label is left out, one label is not as written, or neither."""
 MOST_REMARKS = 1000
@@ -34,7 +36,7 @@ REASONS: dict[str, Reason] = {
     "no box": Reason("image failed", "labels without a box or an outline"),
     "no size": Reason("label left out", "labels of no width or height"),
     "repeated": Reason("label left out", "labels written twice under one image"),
-    "with its image": Reason("label left out", "sound labels of images that cannot be used"),
+    "with its image": Reason("label left out", "sound labels of images that are not used for another label"),
     "orphan": Reason("label left out", "labels of an image that is not listed or not there"),
     "clipped": Reason("label changed", "labels clipped to their image"),
     "scaled": Reason("label changed", "images whose labels were drawn at another size, and are scaled"),
@@ -81,6 +83,23 @@ class LabelError(ValueError):
         self.reason, self.place, self.text = reason, place, text
         self.others = 0
         """Sound labels of the image, which are left out with it."""
+        self.more: list[LabelError] = []
+        """What else is wrong with the image's labels."""
+
+
+def all_or_error(items: Iterable[_Item], read: Callable[[_Item], _Label]) -> list[_Label]:
+    """Each item read. Raises the first `LabelError` after all items were looked at, with the others in it."""
+    read_well: list[_Label] = []
+    errors: list[LabelError] = []
+    for item in items:
+        try:
+            read_well.append(read(item))
+        except LabelError as exc:
+            errors.append(exc)
+    if errors:
+        errors[0].others, errors[0].more = len(read_well), errors[1:]
+        raise errors[0]
+    return read_well
 
 
 @dataclass(slots=True)
@@ -89,12 +108,19 @@ class ReadingReport:
 
     counts: Counter[str] = field(default_factory=Counter)
     remarks: list[Remark] = field(default_factory=list)
+    unpacked: tuple[str, str] = ("", "")
+    """Of an archive: the folder that it was unpacked to, and its own path, which messages name instead."""
+
+    def shown(self, text: object) -> str:
+        """A message, with the archive's path in place of the folder's."""
+        folder, archive = self.unpacked
+        return str(text).replace(folder, archive) if folder else str(text)
 
     def add(self, reason: str, place: object, text: str, image: object = "", times: int = 1) -> None:
         """Count a remark, and keep it where there are not too many of its reason yet."""
         assert reason in REASONS, reason
         if self.counts[reason] < MOST_REMARKS:
-            self.remarks.append(Remark(reason, str(place), _one_line(text), str(image)))
+            self.remarks.append(Remark(reason, self.shown(place), _one_line(self.shown(text)), str(image)))
         self.counts[reason] += times
 
     def of(self, reason: str) -> list[Remark]:
@@ -104,6 +130,16 @@ class ReadingReport:
     def by_effect(self, effect: Effect) -> Iterator[tuple[str, int]]:
         """(reason, count) of those that have this effect, in the order of `REASONS`."""
         return ((name, self.counts[name]) for name, r in REASONS.items() if r.effect == effect and self.counts[name])
+
+    def sentences(self) -> list[str]:
+        """One a reason, with its count and its first place; images that only have no labels are left to tables."""
+        quiet = ("no labels", "nothing")
+        found = []
+        for name, count in self.counts.items():
+            first = next(iter(self.of(name)), None)
+            if name not in quiet and count and first is not None:
+                found.append(f"{REASONS[name].words}: {count} (first: {first})")
+        return found
 
     def first_failure(self) -> str:
         """The first remark for which an image failed, or nothing."""

@@ -16,7 +16,7 @@ from edgevision.datasets.box_check import checked_box
 from edgevision.datasets.class_names import check_names
 from edgevision.datasets.file_tree import files_below, images_below, split_in, without_image_folder
 from edgevision.datasets.found_image import FoundImage, Sizes
-from edgevision.datasets.reading_report import LabelError, ReadingReport, place_and_text
+from edgevision.datasets.reading_report import LabelError, ReadingReport, all_or_error, place_and_text
 from edgevision.datasets.safe_names import safe_name
 from edgevision.datasets.text_encoding import read_text
 from edgevision.datasets.xml_file import Element, read_xml
@@ -108,11 +108,7 @@ class VocFolder:
         objects = element.all("object")
         if not objects:
             self._report.add("nothing", xml, "has no object", image)
-        try:
-            boxes = [self._box(one, f"{xml}:{one.line}", image, size_wh) for one in objects]
-        except LabelError as exc:
-            exc.others = len(objects) - 1
-            raise
+        boxes = all_or_error(objects, lambda one: self._box(one, f"{xml}:{one.line}", image, size_wh))
         return tuple(box for box in boxes if box is not None)
 
     def _box(self, element: Element, place: str, image: Path, size_wh: tuple[int, int]) -> Box | None:

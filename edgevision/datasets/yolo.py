@@ -98,11 +98,7 @@ class YoloFolder:
             raise rows
         if not rows:
             self._report.add("nothing", file, "is empty", image)
-        try:
-            return boxes_of(rows, self._format, len(self.classes), size_wh, image, self._report)
-        except LabelError as exc:
-            exc.others = len(rows) - 1
-            raise
+        return boxes_of(rows, self._format, len(self.classes), size_wh, image, self._report)
 
     def _label_file(self, image: Path) -> Path | None:
         """An image's labels: ``images`` made ``labels`` in its path, beside it, or in a ``labels`` near it."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from edgevision.datasets.annotations import Box
 from edgevision.datasets.box_check import checked_box
-from edgevision.datasets.reading_report import LabelError, ReadingReport
+from edgevision.datasets.reading_report import LabelError, ReadingReport, all_or_error
 
 SLACK = 0.02
 """Of the image: a coordinate this far over its edge is clipped, one further is an impossible number."""
@@ -43,11 +43,7 @@ class Row:
 def rows_of(text: str, file: object) -> list[Row]:
     """Rows of a label file's text. Raises `LabelError` for the first line that is not a class and numbers."""
     lines = [(number, line) for number, line in enumerate(text.split("\n"), 1) if line.strip()]
-    try:
-        return [_row(line, f"{file}:{number}") for number, line in lines]
-    except LabelError as exc:
-        exc.others = len(lines) - 1
-        raise
+    return all_or_error(lines, lambda numbered: _row(numbered[1], f"{file}:{numbered[0]}"))
 
 
 def _row(line: str, place: str) -> Row:
@@ -152,17 +148,17 @@ def boxes_of(
     report: ReadingReport,
 ) -> tuple[Box, ...]:
     """Boxes of one image's rows in pixels. Raises `LabelError` where one of them cannot be used."""
-    boxes = []
-    for row in rows:
+    width, height = size_wh
+
+    def read(row: Row) -> Box | None:
         if not 0 <= row.class_id < classes:
             raise LabelError("unknown class", row.place, f"expected classes 0 to {classes - 1}, got {row.class_id}")
         shares, score = row_format.shares(row, report)
-        width, height = size_wh
         corners = (shares[0] * width, shares[1] * height, shares[2] * width, shares[3] * height)
         checked = checked_box(corners, size_wh, row.place, image, report)
-        if checked is not None:
-            boxes.append(Box(row.class_id, checked, score))
-    return tuple(boxes)
+        return None if checked is None else Box(row.class_id, checked, score)
+
+    return tuple(box for box in all_or_error(rows, read) if box is not None)
 
 
 def _box(row: Row, values: Sequence[float]) -> tuple[float, ...]:

@@ -99,6 +99,9 @@ def begin(
     run.mkdir(parents=True, exist_ok=True)
     sets = [read_data(place) for place in data]
     held = read_data(validation) if validation is not None else None
+    for one in (*sets, *([held] if held is not None else [])):
+        for sentence in one.report.sentences():
+            say(sentence)
     classes = recipe.classes or tuple(dict.fromkeys(c for s in sets for c in s.classes))
     train, val, notes = _parts(sets, held)
     for note in notes:

@@ -117,7 +117,7 @@ def test_the_command_says_what_was_left_out(tmp_path):
         "labels of no width or height: 1; left out",
         "theirs/labels/a.txt:2: a label of 0 × 10 px is left out",
         "theirs/labels/bad.txt:1: expected shares of the image, 0 to 1, got 80 40 80 40",
-        "sound labels of images that cannot be used: 1; left out",
+        "sound labels of images that are not used for another label: 1; left out",
         "2 done, 1 failed, 1 new",
     ):
         assert words in said, words

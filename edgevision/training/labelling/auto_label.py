@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import json
 from collections import Counter
 from collections.abc import Mapping
@@ -12,8 +13,10 @@ from edgevision.datasets.annotations import Box, LabelledData, PictureLabels
 from edgevision.datasets.class_mapping import number_of
 from edgevision.datasets.data_folder import DataFolder
 from edgevision.datasets.dataset import pictures_under, read_data
+from edgevision.datasets.reading_report import ReadingReport
 from edgevision.datasets.storage import link_or_copy
 from edgevision.detectors.load import TeacherSpec
+from edgevision.errors import UsageError
 from edgevision.training.labelling.ensemble import Engine, Labelling, Task, label_here
 from edgevision.training.labelling.settings import LabelSettings
 from edgevision.types import ProgressCallback
@@ -42,6 +45,8 @@ class LabelReport:
     unmet: tuple[str, ...] = ()
     """Wanted classes that no teacher has a name for."""
     note: str = ""
+    reading: ReadingReport = field(default_factory=ReadingReport)
+    """What was noticed in people's labels."""
     troubles: Counter[str] = field(default_factory=Counter)
     """Why pictures failed, or a teacher on some."""
     examples: dict[str, str] = field(default_factory=dict)
@@ -86,10 +91,12 @@ def label_folder(
     own = _own_labels(people, settings, report) if people is not None else {}
     with DataFolder(out, settings.wanted.classes) as data:
         paths = {p.relative_to(root).as_posix(): p for p in files}
+        _refuse_like_named(paths, data)
         waiting = [name for name in paths if _waits(data.pictures.get(name))]
         report.before = len(paths) - len(waiting)
         report.note = _save_settings(data, teachers, settings, report.before)
-        tasks = (Task(name, paths[name], _existing_labels(data, own, name)) for name in waiting)
+        stems = Counter(Path(name).stem for name in paths)
+        tasks = (Task(name, paths[name], _existing_labels(data, own, stems, name)) for name in waiting)
         for number, (task, labelling) in enumerate(engine(tasks, teachers, settings) if waiting else (), 1):
             report.add(_keep(data, root, task, labelling, teachers), labelling, settings.wanted.classes)
             if progress is not None:
@@ -115,9 +122,22 @@ def _save_settings(
     return ""
 
 
-def _existing_labels(data: DataFolder, own: Mapping[str, tuple[Box, ...]], file: str) -> tuple[Box, ...]:
-    """What people drew in an image: of their labels by its path or its stem, else what the folder holds."""
-    for name in (file, Path(file).stem):
+def _refuse_like_named(paths: Mapping[str, Path], data: DataFolder) -> None:
+    """Raises `UsageError` where the folder holds another image under the name of one that is to be labelled."""
+    for name, path in paths.items():
+        there = data.pictures_folder / name
+        if there.exists() and not there.samefile(path) and not filecmp.cmp(there, path, shallow=False):
+            raise UsageError(f"{there}: is another image than {path}; rename the one, or name another --out")
+
+
+def _existing_labels(
+    data: DataFolder, own: Mapping[str, tuple[Box, ...]], stems: Mapping[str, int], file: str
+) -> tuple[Box, ...]:
+    """What people drew in an image: of their labels by its path, or by its stem where no other image has that; else
+    what the folder holds.
+    """
+    stem = Path(file).stem
+    for name in (file, *([stem] if stems[stem] == 1 else ())):
         if name in own:
             return own[name]
     known = data.pictures.get(file)
@@ -158,10 +178,11 @@ def _labels(known: PictureLabels, task: Task, labelling: Labelling, teacher: str
 
 
 def _own_labels(people: LabelledData, settings: LabelSettings, report: LabelReport) -> dict[str, tuple[Box, ...]]:
-    """People's boxes by file name and by stem, in the labels' class numbers."""
+    """People's boxes by file name, and by stem where one image alone has it, in the labels' class numbers."""
     numbers = [number_of(c, settings.wanted) for c in people.classes]
     found: dict[str, tuple[Box, ...]] = {}
-    report.empty_labels = people.empty_labels
+    report.empty_labels, report.reading = people.empty_labels, people.report
+    stems = Counter(p.path.stem for p in people.pictures)
     for picture in people.usable:
         kept = []
         for box in picture.labels.boxes:
@@ -171,5 +192,6 @@ def _own_labels(people: LabelledData, settings: LabelSettings, report: LabelRepo
             else:
                 kept.append(replace(box, class_id=number))
         found[picture.labels.file] = tuple(kept)
-        found.setdefault(picture.path.stem, tuple(kept))
+        if stems[picture.path.stem] == 1:
+            found.setdefault(picture.path.stem, tuple(kept))
     return found

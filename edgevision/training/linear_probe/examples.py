@@ -52,6 +52,7 @@ def read_examples(place: Path) -> Examples:
     else:
         data = read_data(place)
         examples.kinds = data.classes
+        examples.left_out += [p.labels.error for p in data.pictures if p.labels.status == "failed"]
         for picture in data.pictures:
             wanted = [(b.class_id, np.array(b.corners, np.float32)) for b in picture.labels.boxes if b.weight > 0]
             if wanted:

@@ -238,6 +238,28 @@ def test_peoples_labels_are_kept_and_joined(pictures, blobs, tmp_path):
     assert [(b.class_id, b.weight, b.corners) for b in mine] == [(0, 1.0, (24.0, 24.0, 40.0, 40.0))]
 
 
+def test_a_name_that_two_images_have_is_not_enough_to_give_one_its_labels(pictures, blobs, tmp_path):
+    image, label = tmp_path / "people/images/other/4.png", tmp_path / "people/labels/other/4.txt"
+    for path in (image, label):
+        path.parent.mkdir(parents=True)
+    shutil.copyfile(pictures / "two/4.png", image)
+    shutil.copyfile(pictures / "two/4.png", pictures / "4.png")
+    label.write_text("0 0.5 0.5 0.25 0.25\n")
+    (tmp_path / "people/data.yaml").write_text("names: [blob]\n")
+    label_folder(pictures, tmp_path / "data", *real(blobs), people=tmp_path / "people")
+    data = read_data(tmp_path / "data")
+    assert not [b for p in data.usable for b in p.labels.boxes if b.by == "person"]
+
+
+def test_another_image_under_the_same_name_is_refused(pictures, blobs, tmp_path):
+    label_folder(pictures, tmp_path / "data", *real(blobs))
+    others = tmp_path / "others/two"
+    others.mkdir(parents=True)
+    shutil.copyfile(pictures / "two/6.png", others / "4.png")
+    with pytest.raises(UsageError, match="is another image than"):
+        label_folder(tmp_path / "others", tmp_path / "data", *real(blobs))
+
+
 def test_the_command_counts_and_never_stops_at_a_bad_picture(pictures, blobs, tmp_path):
     words = ["label", "--images", str(pictures), "--out", str(tmp_path / "data"), "--teacher", str(blobs)]
     got = CliRunner().invoke(app, [*words, "--prompts", "spot: blob; hat: a hat"])
