@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from types import FrameType
@@ -12,6 +13,7 @@ def main() -> None:
     as later: with what it had opened closed, and exit code 130 or 143."""
     try:
         signal.signal(signal.SIGTERM, _terminate)
+        _hide_token()
         from edgevision.cli import main as command
 
         command()
@@ -22,6 +24,28 @@ def main() -> None:
 def _terminate(number: int, frame: FrameType | None) -> None:
     signal.signal(number, signal.SIG_DFL)  # a second one ends what closing waits for
     sys.exit(128 + number)
+
+
+def _hide_token() -> None:
+    """Start this command again with ``--token`` moved to the environment, which only this user can read.
+
+    What is on a command line, every user of the machine can. Returns where there is nothing to hide, or no way to.
+    """
+    words, token = _without_token(sys.orig_argv)
+    if token is None or sys.platform == "win32":
+        return
+    os.execve(sys.executable, [sys.executable, *words[1:]], {**os.environ, "EDGEVISION_TOKEN": token})
+
+
+def _without_token(words: list[str]) -> tuple[list[str], str | None]:
+    for k, word in enumerate(words):
+        if word == "--":
+            break
+        if word == "--token" and k + 1 < len(words):
+            return [*words[:k], *words[k + 2 :]], words[k + 1]
+        if word.startswith("--token="):
+            return [*words[:k], *words[k + 1 :]], word.partition("=")[2]
+    return words, None
 
 
 if __name__ == "__main__":

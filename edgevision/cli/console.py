@@ -20,6 +20,7 @@ from edgevision.cli.terminal import Terminal
 if TYPE_CHECKING:
     from edgevision.deployment.app import App
     from edgevision.pipeline.metrics import Percentiles, Summary
+from edgevision.types import SourceInfo
 
 SWITCH_S = 0.0005
 """Python hands its lock on after 5 ms by default: as long as a whole inference."""
@@ -65,6 +66,22 @@ def run_loop(app: App, frames: int | None, seconds: float | None) -> None:
             announce("no frame was shown")
 
 
+class AtOnceError(KeyboardInterrupt):
+    """Ctrl-C for the second time."""
+
+
+@contextmanager
+def live_is_complete(source: SourceInfo) -> Iterator[None]:
+    """A live source has no end to be cut off from: stopped before its first result too, the command exits with 0."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as exc:
+        by_signal = isinstance(exc, KeyboardInterrupt) or exc.code == 128 + signal.SIGTERM
+        if source.live and by_signal and not isinstance(exc, AtOnceError):
+            raise typer.Exit(0) from None
+        raise
+
+
 @contextmanager
 def stop_on_signal(stop: Callable[[], object]) -> Iterator[list[int]]:
     """SIGINT and SIGTERM call ``stop``, which ends things in order; a second SIGINT ends them at once.
@@ -75,7 +92,7 @@ def stop_on_signal(stop: Callable[[], object]) -> Iterator[list[int]]:
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received and number == signal.SIGINT:
-            raise KeyboardInterrupt
+            raise AtOnceError
         received.append(number)
         stop()
 

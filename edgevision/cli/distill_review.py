@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from edgevision.cli.tokens import Token, shown_address, take_token
+
 
 def review(
     data: Annotated[Path, typer.Argument(metavar="DATA", help="Dataset folder, labelled or not.")],
@@ -17,7 +19,7 @@ def review(
     port: Annotated[
         int | None, typer.Option(min=0, max=65535, help="Port of the page. Default: the first free port from 8080.")
     ] = None,
-    token: Annotated[str | None, typer.Option(help="Token that the page requires. Default: random.")] = None,
+    token: Token = None,
     classes: Annotated[
         str | None, typer.Option(help="Comma-separated class names, for a folder without labels.")
     ] = None,
@@ -34,6 +36,7 @@ def review(
     from edgevision.datasets.data_folder import DataFolder
     from edgevision.errors import UsageError
 
+    secret = take_token(token)
     names = [n.strip() for n in classes.split(",") if n.strip()] if classes else None
     if not data.is_dir():
         raise UsageError(f"{data}: expected a data folder, found {'a file' if data.exists() else 'nothing'}")
@@ -43,10 +46,11 @@ def review(
         from edgevision.web.review_page import ReviewPage
 
         work, stop = Review(folder), threading.Event()
-        with ReviewPage(work, host, port, token) as page, stop_on_signal(stop.set):
+        with ReviewPage(work, host, port, secret) as page, stop_on_signal(stop.set):
             counts = ", ".join(f"{n} {status}" for status, n in work.counts().items() if n)
             distill_console.say(f"{data}: {counts}")
-            distill_console.say(f"review them at {page.url} (Ctrl-C ends it; every change is saved)")
+            address = shown_address(page.url, page.address, secret)
+            distill_console.say(f"review them at {address} (Ctrl-C ends it; every change is saved)")
             if page.exposure is not None:
                 distill_console.say(page.exposure)
             stop.wait()

@@ -25,10 +25,10 @@ def run(options: RunOptions) -> None:
     if not options.verbose:
         # OpenCV warns on every retry of a lost camera, which is reported in our own words. It reads this on import.
         os.environ.setdefault("OPENCV_LOG_LEVEL", "ERROR")
-    from edgevision.cli.console import announce, configure_logging, run_loop
+    from edgevision.cli.console import announce, configure_logging, live_is_complete, run_loop
     from edgevision.cli.outputs import check_outputs
     from edgevision.cli.run_control import start_control
-    from edgevision.cli.run_model import open_detector, refuse_useless_options, usable_workers
+    from edgevision.cli.run_model import open_detector, refuse_early, usable_workers
     from edgevision.cli.run_source import (
         SilenceLines,
         choose_display,
@@ -37,6 +37,7 @@ def run(options: RunOptions) -> None:
         describe_source,
         open_run_source,
     )
+    from edgevision.cli.tokens import take_token
     from edgevision.deployment.app import App
     from edgevision.deployment.model_watcher import ModelWatch
     from edgevision.deployment.swapper import Swapper
@@ -50,14 +51,16 @@ def run(options: RunOptions) -> None:
 
     configure_logging(options.verbose)
     keep_freed_memory()
+    token = take_token(options.token)
     # What can be refused without a camera or a model is refused first.
-    refuse_useless_options(options)
+    refuse_early(options)
     check_outputs(options.outputs, options.inputs)
     display, why_page = choose_display(options.display)
     controls, snapshots = Controls(), SnapshotWriter()
     with ExitStack() as stack:
         written = open_sinks(options.written, controls, stack)
         source = stack.enter_context(open_run_source(options, written))
+        stack.enter_context(live_is_complete(source.info))
         watch = ModelWatch(options.model) if options.watch_folder else None
         workers = usable_workers(options, default_workers(source.info))
         detector, candidates = open_detector(options, source.info, workers, stack)
@@ -77,5 +80,5 @@ def run(options: RunOptions) -> None:
             detect_every=options.detect_every,
         )
         app = App(pipeline, Swapper(pipeline, candidates.candidate))
-        start_control(app, options, sinks, why_page, watch, stack)
+        start_control(app, options, sinks, stack, token=token, why_page=why_page, watch=watch)
         run_loop(app, options.frames, options.seconds)

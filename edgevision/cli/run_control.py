@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 from edgevision.cli.console import announce
 from edgevision.cli.run_options import RunOptions
+from edgevision.cli.tokens import shown_address
 from edgevision.deployment.app import App
 from edgevision.deployment.model_watcher import ModelWatch, WatchThread, swap_in
 from edgevision.deployment.report import Progress
@@ -16,9 +17,19 @@ from edgevision.web.control_endpoint import ControlEndpoint
 
 
 def start_control(
-    app: App, options: RunOptions, sinks: Sequence[Sink], why_page: str, watch: ModelWatch | None, stack: ExitStack
+    app: App,
+    options: RunOptions,
+    sinks: Sequence[Sink],
+    stack: ExitStack,
+    *,
+    token: str | None = None,
+    why_page: str = "",
+    watch: ModelWatch | None = None,
 ) -> None:
-    """Open what was asked for; ``stack`` closes it. ``why_page`` comes before the page's address."""
+    """Open what was asked for; ``stack`` closes it.
+
+    ``token`` is the page's, ``why_page`` comes before its address; ``watch`` swaps when the model's folder changes.
+    """
     app.swapper.listen(_announce_report)
     page = None
     browser = next((sink for sink in sinks if isinstance(sink, BrowserSink)), None)
@@ -26,8 +37,10 @@ def start_control(
         from edgevision.web import ControlApi, LivePage
 
         api = ControlApi(app.swapper, lambda: app.status) if options.control else None
-        page = stack.enter_context(LivePage(browser, app.controls, host=options.host, port=options.port, api=api))
-        announce(f"{why_page}live page at {page.url}")
+        page = stack.enter_context(
+            LivePage(browser, app.controls, host=options.host, port=options.port, token=token, api=api)
+        )
+        announce(f"{why_page}live page at {shown_address(page.url, page.address, token)}")
         if page.exposure is not None:
             announce(page.exposure)
     if options.control:

@@ -9,10 +9,11 @@ from edgevision.cli.foundation_options import FoundationLoader
 from edgevision.cli.run_options import RunOptions
 from edgevision.deployment.candidate import CandidateFactory, LoadOptions
 from edgevision.detectors.cascade import SecondStage
+from edgevision.detectors.devices import check_placement
 from edgevision.detectors.engines import AUTO, check_engine
 from edgevision.detectors.foundation import is_foundation
 from edgevision.detectors.onnx_detector import OnnxDetector
-from edgevision.detectors.registry import load_detector
+from edgevision.detectors.registry import find_model, load_detector, read_graph
 from edgevision.detectors.zoom import MOST_LOOKS, Zoom
 from edgevision.errors import UsageError
 from edgevision.interfaces import Detector
@@ -20,14 +21,23 @@ from edgevision.pipeline.tracking_stage import USUAL_FPS
 from edgevision.types import SourceInfo
 
 
-def refuse_useless_options(options: RunOptions) -> None:
-    """Raises `UsageError` for options that mean nothing together, before anything is opened."""
+def refuse_early(options: RunOptions) -> None:
+    """What can be refused without a camera, before its light goes on.
+
+    Raises `UsageError` for options that mean nothing together and devices that are not here, `MissingExtra` for an
+    engine, `ModelError` for a file that is no model.
+    """
     if options.detect_every > 1 and not options.tracking:
         raise UsageError(
             "--no-track leaves nothing that predicts boxes between detections: leave it out, or --detect-every 1"
         )
     if options.engine != AUTO:
         check_engine(options.engine)
+    if not is_foundation(options.model):
+        check_placement(options.device, "onnxruntime" if options.engine == AUTO else options.engine)
+    for model in filter(None, (options.model, options.then)):
+        if not is_foundation(model):
+            read_graph(find_model(model))
     zoom_looks(options)
     if options.zoom != "off" and is_foundation(options.model):
         raise UsageError("--zoom: expected a compact model, got a foundation model: leave it out")
@@ -91,6 +101,7 @@ def open_detector(
         lanes=workers,
         track=options.tracking,
         engine=options.engine,
+        device=options.device,
     )
     foundation, zoom = foundation_loader(options), zoom_for(options, source)
     first: Detector
@@ -108,10 +119,11 @@ def open_detector(
             threads=load.threads,
             lanes=workers,
             engine=load.engine,
+            device=load.device,
         )
         first = compact if zoom is None else zoom(compact)
     second: OnnxDetector | None = None
     if options.then is not None:
-        second = load_detector(options.then, threads=options.threads, engine=options.engine)
+        second = load_detector(options.then, threads=options.threads, engine=options.engine, device=options.device)
     candidates = CandidateFactory(load, first, foundation, second, zoom)
     return first if second is None else SecondStage(first, second), candidates

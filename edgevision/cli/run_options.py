@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from edgevision.cli.outputs import Output
+from edgevision.cli.tokens import Token
 
 _SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
 _DISPLAY, _DETECTION, _OUTPUT, _CAMERA, _SPEED = "Display", "Detection", "Output", "Camera", "Speed"
@@ -86,6 +87,7 @@ class RunOptions:
         list[str] | None,
         typer.Option(metavar="NAME[=TARGET]", help="Add a sink. Repeatable.", rich_help_panel=_OUTPUT),
     ] = None
+    token: Token = None
     frames: Annotated[int | None, typer.Option(min=1, help="Stop after this many frames.")] = None
     seconds: Annotated[float | None, typer.Option(min=0, help="Stop after this many seconds.")] = None
     threads: Annotated[

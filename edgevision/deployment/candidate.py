@@ -13,6 +13,7 @@ from pathlib import Path
 from edgevision.deployment.golden import check_golden
 from edgevision.deployment.probe import Limits, Probe
 from edgevision.detectors.cascade import SecondStage
+from edgevision.detectors.devices import AUTO as AUTO_DEVICE
 from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.foundation import is_foundation, load_foundation
 from edgevision.detectors.manifest import Manifest
@@ -91,6 +92,8 @@ class LoadOptions:
     """A tracker follows, which looks at doubtful boxes too."""
     engine: str = DEFAULT_ENGINE
     """An engine's name, or ``auto``."""
+    device: str = AUTO_DEVICE
+    """Of compact models; foundation models have a loader of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +254,7 @@ class _Look:
             threads=options.threads,
             lanes=options.lanes,
             engine=options.engine,
+            device=options.device,
         )
         self._graph = b""
         detector.manifest = self._supply._told_apart(detector.manifest)

@@ -18,6 +18,8 @@ from typing import Any, Protocol, cast
 
 from numpy.typing import NDArray
 
+from edgevision.detectors import devices
+from edgevision.detectors.devices import check_placement
 from edgevision.detectors.onnx_session import TensorInfo
 from edgevision.errors import MissingExtra, UsageError
 
@@ -112,10 +114,15 @@ def check_engine(name: str) -> str:
     return name
 
 
-def open_session(engine: str, graph: bytes, where: str, threads: int = 1, lanes: int = 1) -> InferenceSession:
-    """Load a graph in an engine. ``threads`` each for ``lanes`` frames at once; ``where`` names it in errors.
+def open_session(
+    engine: str, graph: bytes, where: str, threads: int = 1, lanes: int = 1, device: str = devices.AUTO
+) -> InferenceSession:
+    """Load a graph in an engine. ``threads`` each for ``lanes`` frames at once; ``where`` names it in errors;
+    ``device``: see `devices.placement`.
 
     Raises `UsageError`, `MissingExtra` and, where the engine cannot load the graph, `ModelInvalid`.
     """
     module, _, kind = ENGINES[check_engine(engine)].place.partition(":")
-    return cast(InferenceSession, getattr(import_module(module), kind)(graph, where, threads, lanes))
+    place = check_placement(device, engine)
+    more = {} if place.kind == "cpu" else {"place": place}
+    return cast(InferenceSession, getattr(import_module(module), kind)(graph, where, threads, lanes, **more))

@@ -12,7 +12,8 @@ from typing import Any, cast
 from numpy.typing import NDArray
 
 from edgevision.concurrency import usable_cores
-from edgevision.errors import ModelFailed, ModelInvalid
+from edgevision.detectors.devices import Placement
+from edgevision.errors import ModelFailed, ModelInvalid, UsageError
 
 _ELEMENT = {
     "tensor(float)": "float32",
@@ -69,8 +70,12 @@ class Session:
 
     engine = "onnxruntime"
 
-    def __init__(self, model: bytes, where: str, threads: int = 1, lanes: int = 1) -> None:
-        """Load a graph from its bytes; ``where`` names it in errors. Raises `ModelInvalid`."""
+    def __init__(
+        self, model: bytes, where: str, threads: int = 1, lanes: int = 1, place: Placement | None = None
+    ) -> None:
+        """Load a graph from its bytes; ``where`` names it in errors, ``place`` is the device. Raises `ModelInvalid`,
+        and `UsageError` where onnxruntime cannot use that device."""
+        place = place or Placement()
         ort = silent_onnxruntime()
         if len(model) == 0:
             raise ModelInvalid(f"{where}: expected an ONNX model, got an empty file")
@@ -83,9 +88,7 @@ class Session:
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self.where, self.threads, self.lanes = where, threads, lanes
         try:
-            self._sessions = [
-                ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]) for _ in range(lanes)
-            ]
+            self._sessions = [ort.InferenceSession(model, options, providers=place.providers) for _ in range(lanes)]
         except Exception as exc:  # onnxruntime raises its own classes, RuntimeError and ValueError alike
             if (newer := _made_for_newer(str(exc), ort.__version__)) is not None:
                 raise ModelInvalid(f"{where}: {newer}") from exc
@@ -94,6 +97,11 @@ class Session:
             ) from exc
         first = self._sessions[0]
         self.provider: str = first.get_providers()[0]
+        if self.provider != place.device.provider:  # it goes on with the CPU, and says so in its own log only
+            raise UsageError(
+                f"--device {place.kind}: onnxruntime has {place.device.provider} and could not use it: "
+                f"{place.device.libraries or place.device.install}"
+            )
         self.inputs = tuple(_info(i) for i in first.get_inputs())
         self.outputs = tuple(_info(o) for o in first.get_outputs())
         self.metadata: Mapping[str, str] = dict(first.get_modelmeta().custom_metadata_map)

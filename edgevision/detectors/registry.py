@@ -14,10 +14,12 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from edgevision.detectors import devices
 from edgevision.detectors.decoders import FAMILIES, recognise
 from edgevision.detectors.decoders.base import Graph
+from edgevision.detectors.devices import on_accelerator
 from edgevision.detectors.engine_choice import engine_for
-from edgevision.detectors.engines import DEFAULT_ENGINE, open_session
+from edgevision.detectors.engines import AUTO, DEFAULT_ENGINE, open_session
 from edgevision.detectors.manifest import MOST_SIDE_PX, Manifest, manifest_from, read_manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import default_threads
@@ -26,6 +28,9 @@ from edgevision.regular_file import read_regular
 
 _log = logging.getLogger(__name__)
 DEFAULT_MODEL = "person"
+_ELSEWHERE = {".tflite", ".engine", ".trt", ".torchscript", ".mlmodel", ".mlpackage", ".pb", ".h5", ".keras", ".param"}
+"""Endings of models of other runtimes."""
+_EXPORT = "with Ultralytics, where it was trained: yolo export model={name} format=onnx"
 _PICKLES = {".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin"}
 MOST_BYTES = 2 << 30
 """A protobuf cannot be larger, so neither can an ONNX file without external data."""
@@ -33,9 +38,13 @@ MOST_BYTES = 2 << 30
 
 def pickle_reason(path: Path) -> str | None:
     """Why a file is refused by its name alone, or None."""
+    if path.suffix.lower() in _ELSEWHERE and path.exists():
+        command = _EXPORT.format(name=path.with_suffix(".pt").name)
+        return f"{path}: expected an .onnx file, got one for another runtime ({path.suffix}); export to ONNX, {command}"
     if path.suffix.lower() not in _PICKLES:
         return None
-    return f"{path}: a {path.suffix} file is a pickle, which is code and never run here; export to ONNX"
+    command = _EXPORT.format(name=path.name)
+    return f"{path}: a {path.suffix} file is a pickle, which is code and never run here; export it to ONNX, {command}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +162,15 @@ def load_detector(
     threads: int | None = None,
     lanes: int = 1,
     engine: str = DEFAULT_ENGINE,
+    device: str = devices.AUTO,
 ) -> OnnxDetector:
     """Load a model by name (``"person"``) or path (``"best.onnx"``), ready and warm.
 
     ``min_score`` and ``iou_threshold`` default to the model's own; ``only_classes`` are names; ``side_px`` sets the
     input size of a graph that leaves it open; ``threads`` each for ``lanes`` frames at once. ``engine`` is one of
-    `engines.ENGINES`, or ``auto`` for the one that this machine measured fastest. Raises `ModelNotFound`,
-    `ModelInvalid`, `MissingExtra` and `UsageError`.
+    `engines.ENGINES`, or ``auto`` for the one that this machine measured fastest. ``device`` is ``auto`` (the
+    CPU), ``cpu``, ``cuda``, ``cuda:1`` or ``mps``, as far as the installed onnxruntime can use it. Raises
+    `ModelNotFound`, `ModelInvalid`, `MissingExtra` and `UsageError`.
     """
     stored = find_model(model)
     return detector_from(
@@ -172,6 +183,7 @@ def load_detector(
         threads=threads,
         lanes=lanes,
         engine=engine,
+        device=device,
     )
 
 
@@ -186,13 +198,17 @@ def detector_from(
     threads: int | None = None,
     lanes: int = 1,
     engine: str = DEFAULT_ENGINE,
+    device: str = devices.AUTO,
 ) -> OnnxDetector:
     """A detector of a model that was found and whose bytes were read: `load_detector` says the rest."""
     if lanes < 1 or (threads is not None and threads < 1):
         raise UsageError(f"expected at least 1 thread and 1 stream, got {threads} and {lanes}")
     count = threads if threads is not None else (default_threads() if lanes == 1 else 1)
     sha256 = hashlib.sha256(graph).hexdigest()
-    session = open_session(engine_for(engine, sha256, user_data_folder()), graph, str(stored.path), count, lanes)
+    # What was measured fastest, was on the CPU.
+    chosen = DEFAULT_ENGINE if on_accelerator(device) and engine == AUTO else engine
+    used = engine_for(chosen, sha256, user_data_folder())
+    session = open_session(used, graph, str(stored.path), count, lanes, device)
     manifest = stored.manifest or from_metadata(stored.path, session)
     if stored.manifest is None:
         _say_what_is_not_read(session)

@@ -125,6 +125,15 @@ def test_a_live_source_that_is_stopped_is_complete(place, number):
     assert process.returncode == 0, err
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_live_source_that_is_stopped_before_its_first_result_too(place, number):
+    process = start(place, "--source", "scene://?size=160x120", "--model", "./blobs")
+    process.stderr.readline()  # the model is loaded, the loop not yet begun
+    process.send_signal(number)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 0, err
+
+
 @pytest.mark.parametrize("pictures", [0, 20])
 def test_a_silent_camera_is_lost_within_2_s(place, camera, pictures, tmp_path):
     camera.pictures = pictures
