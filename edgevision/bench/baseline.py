@@ -7,9 +7,6 @@ from edgevision.bench.decide.evidence import rate, reference
 from edgevision.detectors.foundation import PREFIX, RANDOM
 from edgevision.detectors.foundation.at_hand import OPEN_VOCABULARY, cached_weights, installed
 
-LONGEST_START_S = 90.0
-"""A default that needs longer until its first result is not what was asked for."""
-
 
 def default_baseline() -> ContenderSpec | None:
     """The fastest open-vocabulary detector whose weights are at hand; with random weights where none has them, for its

@@ -21,6 +21,8 @@ _WARM_UP_S = (0.5, 4.0)
 """Warming up goes on in steps of the first until it has settled, at least for two, at most for the second figure."""
 _SLOW_FRAME_S = 1.0
 """Slower ones are warm after their first frame, and not warmed up for the loop again."""
+_VERY_SLOW_FRAME_S = 10.0
+"""Of slower ones a single frame is measured: a foundation model on a small board must not take the whole morning."""
 _LEAST_BLOCKS = 3
 _ENOUGH_FRAMES = 20
 """To tell warm-up from noise."""
@@ -144,7 +146,8 @@ class Schedule:
             rounds = min(rounds, max(_LEAST_BLOCKS, settings.frames))
         if task.frame_s <= settings.seconds / settings.rounds:
             return rounds
-        return min(rounds, max(_LEAST_BLOCKS, math.floor(settings.seconds / task.frame_s)))
+        least = _LEAST_BLOCKS if task.frame_s <= _VERY_SLOW_FRAME_S else 1
+        return min(rounds, max(least, math.floor(settings.seconds / task.frame_s)))
 
     def _warm_one(self, task: Task) -> None:
         alone = next((t for t in self.tasks if t.label == task.label and t.blocks), None)

@@ -9,8 +9,7 @@ from edgevision.cli.foundation_options import FoundationLoader
 from edgevision.cli.run_options import RunOptions
 from edgevision.deployment.candidate import CandidateFactory, LoadOptions
 from edgevision.detectors.cascade import SecondStage
-from edgevision.detectors.devices import check_placement
-from edgevision.detectors.engines import AUTO, check_engine
+from edgevision.detectors.engines import AUTO, check_engine, check_placement
 from edgevision.detectors.foundation import is_foundation
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import find_model, load_detector, read_graph

@@ -69,23 +69,6 @@ def placement(text: str) -> Placement:
     return Placement(found[1], int(found[2] or 0))
 
 
-def check_placement(text: str, engine: str) -> Placement:
-    """The placement, if that engine can use it here. Raises `UsageError` that says what to install."""
-    from edgevision.detectors.onnx_session import available_providers
-
-    place = placement(text)
-    if place.kind == "cpu":
-        return place
-    if engine != "onnxruntime":
-        raise UsageError(f"--device {text}: the engine {engine} runs on the CPU only; leave out --engine or --device")
-    known = available_providers()
-    if place.device.provider not in known:
-        raise UsageError(
-            f"--device {text}: this onnxruntime runs on {', '.join(known)} only; to use it: {place.device.install}"
-        )
-    return place
-
-
 def on_accelerator(text: str) -> bool:
     """Whether a device is something else than the processor. Raises `UsageError`."""
     return placement(text).kind != "cpu"

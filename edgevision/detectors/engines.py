@@ -19,8 +19,8 @@ from typing import Any, Protocol, cast
 from numpy.typing import NDArray
 
 from edgevision.detectors import devices
-from edgevision.detectors.devices import check_placement
-from edgevision.detectors.onnx_session import TensorInfo
+from edgevision.detectors.devices import Placement, placement
+from edgevision.detectors.onnx_session import TensorInfo, available_providers
 from edgevision.errors import MissingExtra, UsageError
 
 DEFAULT_ENGINE = "onnxruntime"
@@ -112,6 +112,21 @@ def check_engine(name: str) -> str:
     if importlib.util.find_spec(engine.package) is None:
         raise MissingExtra(engine.package, engine.extra, f"--engine {name}")
     return name
+
+
+def check_placement(text: str, engine: str) -> Placement:
+    """The placement, if that engine can use it here. Raises `UsageError` that says what to install."""
+    place = placement(text)
+    if place.kind == "cpu":
+        return place
+    if engine != "onnxruntime":
+        raise UsageError(f"--device {text}: the engine {engine} runs on the CPU only; leave out --engine or --device")
+    known = available_providers()
+    if place.device.provider not in known:
+        raise UsageError(
+            f"--device {text}: this onnxruntime runs on {', '.join(known)} only; to use it: {place.device.install}"
+        )
+    return place
 
 
 def open_session(

@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from edgevision.cli.tokens import VARIABLE
-from edgevision.detectors import devices, onnx_session
-from edgevision.detectors.devices import Placement, check_placement, placement
+from edgevision.detectors import devices, engines, onnx_session
+from edgevision.detectors.devices import Placement, placement
+from edgevision.detectors.engines import check_placement
 from edgevision.detectors.onnx_session import Session
 from edgevision.errors import UsageError
 from tests.support.models import blob_model
@@ -109,13 +110,13 @@ def test_devices_are_onnxruntimes_providers():
 
 
 def test_a_device_that_is_not_here_names_what_to_install(monkeypatch):
-    monkeypatch.setattr(onnx_session, "available_providers", lambda: ("CPUExecutionProvider",))
+    monkeypatch.setattr(engines, "available_providers", lambda: ("CPUExecutionProvider",))
     install = r"pip uninstall -y onnxruntime, then pip install 'onnxruntime-gpu"
     with pytest.raises(UsageError, match=f"this onnxruntime runs on CPUExecutionProvider only.*{install}"):
         check_placement("cuda", "onnxruntime")
     with pytest.raises(UsageError, match="the engine openvino runs on the CPU only"):
         check_placement("cuda", "openvino")
-    monkeypatch.setattr(onnx_session, "available_providers", lambda: ("CUDAExecutionProvider", "CPUExecutionProvider"))
+    monkeypatch.setattr(engines, "available_providers", lambda: ("CUDAExecutionProvider", "CPUExecutionProvider"))
     assert check_placement("cuda", "onnxruntime") == Placement("cuda")
 
 
