@@ -84,8 +84,8 @@ KINDS = (
     ),
     Kind(
         "stream",
-        "rtsp://host/path or http://host/path",
-        _scheme("rtsp", "rtsps", "http", "https"),
+        "rtsp://host/path, http://host/path, rtmp://, srt:// or udp://",
+        _scheme("rtsp", "rtsps", "http", "https", "rtmp", "rtmps", "srt", "udp", "rtp", "tcp"),
         f"{_CAPTURE}.stream:StreamSource",
         frozenset({"clock"}),
         comes_back=True,
@@ -108,17 +108,35 @@ def open_source(
     width_px: int | None = None,
     height_px: int | None = None,
     fps: float | None = None,
+    rotate: int = 0,
+    flip: bool = False,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Source:
     """Open whatever an address names, with its first frame seen; `KINDS` lists them.
 
     Size and rate are asked of cameras (`Source.info` says what they gave) and of the scene; ``fps`` paces files and
-    images, which otherwise come as fast as they are read. ``clock`` gives monotonic nanoseconds. A live device that is
-    lost later is opened again until it is back; meanwhile `Source.trouble` says why no frames come.
+    images, which otherwise come as fast as they are read. Images of any source are rotated clockwise by ``rotate`` (0,
+    90, 180 or 270 degrees), then mirrored left to right with ``flip``. ``clock`` gives monotonic nanoseconds. A live
+    device that is lost later is opened again until it is back; meanwhile `Source.trouble` says why no frames come.
 
     Raises `SourceNotFound` where nothing is there, `SourceBroken` where it cannot be read, `UsageError` for a size or
     rate that this kind of source cannot be asked.
     """
+    if not (rotate or flip):
+        return _open_upright(spec, width_px, height_px, fps, clock)
+    from edgevision.capture.orientation import TurnedSource, check_rotation
+
+    check_rotation(rotate)  # before a camera is started for nothing
+    return TurnedSource(_open_upright(spec, width_px, height_px, fps, clock), rotate, flip)
+
+
+def _open_upright(
+    spec: str | int | Path,
+    width_px: int | None,
+    height_px: int | None,
+    fps: float | None,
+    clock: Callable[[], int],
+) -> Source:
     text = str(spec).strip().removeprefix("file://") if isinstance(spec, str) else str(spec)
     kind = next((kind for kind in KINDS if kind.fits(text)), None)
     if kind is None:

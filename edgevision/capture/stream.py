@@ -1,4 +1,4 @@
-"""Network streams, decoded by FFmpeg through PyAV: RTSP cameras, MJPEG and other endless HTTP streams, files over HTTP.
+"""Network streams, decoded by FFmpeg through PyAV: RTSP, MJPEG over HTTP, RTMP, SRT, UDP; and files over HTTP.
 
 One thread opens, reads and closes the connection; whoever calls `read` only waits for its pictures. For a blocked
 read of FFmpeg can be ended by nothing but its own time limit, and closing under it takes the process down.
@@ -6,12 +6,10 @@ read of FFmpeg can be ended by nothing but its own time limit, and closing under
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from types import MappingProxyType
 
 import av
 from av.codec.context import Flags
@@ -22,6 +20,7 @@ from av.video.stream import VideoStream
 
 from edgevision.capture.integrity import IntegrityCheck
 from edgevision.capture.redact import hide_credentials
+from edgevision.capture.stream_open import is_live, is_loose_mjpeg, open_stream, reason_of, without_address
 from edgevision.capture.video import Converter, fps_of, frames_of, video_of, whole_pictures
 from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.errors import SourceBroken, SourceError, SourceLost, SourceNotFound
@@ -40,20 +39,18 @@ _SHORT_PERIOD_S = 0.02
 """Assumed where a stream has no time stamps of its own."""
 _CLOSE_WAIT_S = 0.5
 
-_ONE_LATE = ("rtsp", "mpegts")
-_PARSED = ("h264", "hevc", "mpeg4", "mpeg2video")
+_ONE_LATE = ("rtsp", "mpegts", "mjpeg")
+_PARSED = ("h264", "hevc", "mpeg4", "mpeg2video", "mjpeg")
 """Demuxers and codecs where FFmpeg waits for the next picture before it hands out one: a frame of delay."""
 
-# A stream over RTSP describes itself: probing it would take a second, and the packets read for it would be old.
-_RTSP = MappingProxyType({"rtsp_transport": "tcp", "probesize": "32", "analyzeduration": "0", "fpsprobesize": "0"})
-# One second to look into what HTTP sends; and no play list that leads to a file of this machine.
-_HTTP = MappingProxyType(
-    {"analyzeduration": "1000000", "protocol_whitelist": "http,https,httpproxy,tls,tcp,crypto,data"}
-)
+_UNTIMED = ("mpjpeg", "mjpeg")
+"""Demuxers that make time stamps up, 25 a second."""
 
 
 class StreamSource(ContextManaged):
-    """An RTSP or HTTP address. Live and newest frame first, unless the address is that of a finite file.
+    """An address of the network (RTSP, HTTP, RTMP, SRT, UDP …).
+
+    Live and newest frame first, unless the address is that of a finite file.
 
     A finite file (its length or duration is known) is read like any file: in order, nothing dropped, `SourceBroken`
     at the end where something is missing. Of a live stream, `Frame.captured_ns` is when the packet that carried the
@@ -125,15 +122,10 @@ class StreamSource(ContextManaged):
         """All that happens to the connection, in one thread."""
         error: BaseException | None = None
         try:
-            with self._connect() as container:
-                stream = video_of(container, self._shown)
-                if _is_live(container, self._address):
-                    self._give_newest(container, stream)
-                else:
-                    self._give_all(container, stream)
+            self._play()
         except FFmpegError as exc:
-            _strip(exc)
-            error = SourceLost(f"{self._shown} stopped: {_reason(exc, self._timeouts_s[1])}")
+            without_address(exc)
+            error = SourceLost(f"{self._shown} stopped: {reason_of(exc, self._timeouts_s[1])}")
             error.__cause__ = exc
         except BaseException as exc:  # handed to the reader, who raises it
             error = exc
@@ -149,25 +141,23 @@ class StreamSource(ContextManaged):
         self._frames.close(error if began else None)
         error = None  # its traceback holds this call: a circle that would keep pictures alive
 
-    def _connect(self) -> InputContainer:
-        options = _RTSP if self._address.lower().startswith("rtsp") else _HTTP
+    def _play(self) -> None:
+        """Give all pictures. Where FFmpeg sees none in loose MJPEG: once more, by the images' own markers."""
         try:
-            return av.open(
-                self._address,
-                mode="r",
-                options=dict(options),
-                timeout=self._timeouts_s,
-                metadata_errors="replace",
-            )
-        except InvalidDataError as exc:
-            raise SourceBroken(f"expected a video stream, found something else at {self._shown}") from _strip(exc)
-        except (FFmpegError, ValueError) as exc:
-            reason = str(exc)
-            if isinstance(exc, FFmpegError):
-                reason = _reason(_strip(exc), self._timeouts_s[0])
-            raise SourceNotFound(
-                f"expected a video stream at {self._shown}, could not open it ({reason}): check address and password"
-            ) from exc
+            self._play_by(None)
+            return
+        except (FFmpegError, SourceError) as exc:
+            if self._opened.statistics.put or not is_loose_mjpeg(self._address, exc):
+                raise
+        self._play_by("mjpeg")
+
+    def _play_by(self, demuxer: str | None) -> None:
+        with open_stream(self._address, self._timeouts_s, demuxer) as container:
+            stream = video_of(container, self._shown)
+            if is_live(container, self._address):
+                self._give_newest(container, stream)
+            else:
+                self._give_all(container, stream)
 
     def _give_newest(self, container: InputContainer, stream: VideoStream) -> None:
         """Decode all that comes, hold the newest picture. Ends on `close`; raises `SourceLost` at a stream's end."""
@@ -180,7 +170,7 @@ class StreamSource(ContextManaged):
             if other is not stream:
                 other.discard = av.stream.Discard.all  # sound must not pass for a sign of life
         demuxer = container.format.name
-        backlog = _Backlog(self._clock(), timed=demuxer != "mpjpeg")
+        backlog = _Backlog(self._clock(), timed=demuxer not in _UNTIMED)
         # FFmpeg's parser knows that such a picture is whole when the next one begins: its last byte came with the
         # packet before.
         one_late = demuxer in _ONE_LATE and stream.codec_context.name in _PARSED
@@ -225,8 +215,8 @@ class StreamSource(ContextManaged):
                     return
             verdict = ledger.verdict()
         except FFmpegError as exc:
-            cause = _strip(exc)
-            verdict = f"broke off after {ledger.given} frames ({_reason(exc, self._timeouts_s[1])}); try again"
+            cause = without_address(exc)
+            verdict = f"broke off after {ledger.given} frames ({reason_of(exc, self._timeouts_s[1])}); try again"
         if verdict is not None:
             raise SourceBroken(f"{self._shown} {verdict}") from cause
 
@@ -236,7 +226,8 @@ class StreamSource(ContextManaged):
             turned = picture.rotation % 180 == 90
             width_px, height_px = (picture.height, picture.width) if turned else (picture.width, picture.height)
             count = None if live else frames_of(stream)
-            self._opened.put(SourceInfo(self._shown, width_px, height_px, fps_of(stream), live, count))
+            fps = None if live and stream.container.format.name in _UNTIMED else fps_of(stream)
+            self._opened.put(SourceInfo(self._shown, width_px, height_px, fps, live, count))
         arrived_ns = picture.opaque if isinstance(picture.opaque, int) else self._pictured_ns
         if self._closing.is_set():
             return False
@@ -274,23 +265,6 @@ class _Backlog:
         return self._recent[-1][1] + _SHORT_PERIOD_S if self._recent else 0.0
 
 
-def _is_live(container: InputContainer, address: str) -> bool:
-    """Whether pictures happen now and without end, rather than come from a file of known length."""
-    demuxer = container.format.name.split(",")[0]
-    if address.lower().startswith("rtsp") or demuxer == "mpjpeg":
-        return True
-    if container.duration is not None or demuxer.endswith("_pipe") or demuxer == "image2":
-        return False
-    # A play list has a length, though not the one that counts.
-    return demuxer == "hls" or container.size <= 0
-
-
-def _strip(error: FFmpegError) -> FFmpegError:
-    """The same error, fit to be shown as the cause of ours: FFmpeg puts the whole address in, password and all."""
-    error.args = (error.errno, error.strerror)
-    return error
-
-
 def _caused(error: SourceError, cause: BaseException) -> SourceError:
     error.__cause__ = cause
     return error
@@ -304,9 +278,3 @@ def _forget_calls(error: BaseException | None) -> None:
     while error is not None:
         error.__traceback__ = None
         error = error.__cause__ or error.__context__
-
-
-def _reason(error: FFmpegError, timeout_s: float) -> str:
-    if isinstance(error, av.error.ExitError):
-        return f"nothing came for {timeout_s:.0f} s"
-    return "the connection broke" if error.errno == errno.EIO else str(error.strerror)

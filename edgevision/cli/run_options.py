@@ -12,7 +12,7 @@ import typer
 from edgevision.cli.outputs import Output
 from edgevision.cli.tokens import Token
 
-_SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, a video, an image, a folder or glob of images, scene://"
+_SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, rtmp://…, udp://…, a video, an image, a folder or glob of images, scene://"
 _DISPLAY, _DETECTION, _OUTPUT, _CAMERA, _SPEED = "Display", "Detection", "Output", "Camera", "Speed"
 _SWAP = "Hot swap"
 _FOUNDATION = "Foundation models (--model foundation:NAME)"
@@ -140,6 +140,16 @@ class RunOptions:
             min=0.01, help="Requested frame rate of a camera; playback rate of a file.", rich_help_panel=_CAMERA
         ),
     ] = None
+    rotate: Annotated[
+        int,
+        typer.Option(
+            metavar="DEGREES", help="Turn images clockwise by 90, 180 or 270 degrees.", rich_help_panel=_CAMERA
+        ),
+    ] = 0
+    flip: Annotated[
+        bool,
+        typer.Option("--flip", help="Mirror images left to right, after --rotate.", rich_help_panel=_CAMERA),
+    ] = False
     watch_folder: Annotated[
         bool,
         typer.Option(

@@ -44,7 +44,14 @@ def open_run_source(options: RunOptions, sinks: Sequence[Sink] = ()) -> Source:
         spec = "scene://"
         announce("no camera found (`edgevision doctor` looks closer): showing the built-in scene")
     with _patience(hide_credentials(spec), sinks):
-        return open_source(spec, width_px=options.width, height_px=options.height, fps=options.fps)
+        return open_source(
+            spec,
+            width_px=options.width,
+            height_px=options.height,
+            fps=options.fps,
+            rotate=options.rotate,
+            flip=options.flip,
+        )
 
 
 @contextmanager

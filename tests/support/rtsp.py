@@ -3,7 +3,7 @@ gstreamer1.0-plugins-good gstreamer1.0-plugins-ugly.
 
 Run by the system's Python, which has GObject introspection, this file is the server:
 
-    /usr/bin/python3 rtsp_rig.py PORT COLOUR    # rtsp://127.0.0.1:PORT/cam: 320x180, 25 fps, all of one colour
+    /usr/bin/python3 rtsp.py PORT COLOUR [USER PASSWORD]    # rtsp://127.0.0.1:PORT/cam: 320x180, 25 fps, one colour
 """
 
 from __future__ import annotations
@@ -40,9 +40,10 @@ class RtspServer:
     def url(self, user: str = "") -> str:
         return f"rtsp://{user}127.0.0.1:{self.port}/cam"
 
-    def start(self, colour: str = "red") -> None:
+    def start(self, colour: str = "red", user: tuple[str, str] | None = None) -> None:
+        """``user``: name and password that are asked for."""
         self._process = subprocess.Popen(
-            [str(PYTHON), __file__, str(self.port), colour],
+            [str(PYTHON), __file__, str(self.port), colour, *(user or ())],
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             text=True,
@@ -64,7 +65,7 @@ class RtspServer:
             self._process = None
 
 
-def serve(port: str, colour: str) -> None:
+def serve(port: str, colour: str, user: str = "", password: str = "") -> None:
     import gi  # type: ignore[import-not-found]
 
     gi.require_version("Gst", "1.0")
@@ -82,6 +83,15 @@ def serve(port: str, colour: str) -> None:
         "! x264enc tune=zerolatency speed-preset=ultrafast key-int-max=25 "
         "! rtph264pay name=pay0 pt=96 config-interval=1 )"
     )
+    if user:
+        auth, token = GstRtspServer.RTSPAuth(), GstRtspServer.RTSPToken()
+        token.set_string("media.factory.role", "viewer")
+        auth.add_basic(GstRtspServer.RTSPAuth.make_basic(user, password), token)
+        server.set_auth(auth)
+        permissions = GstRtspServer.RTSPPermissions()
+        for permission in ("media.factory.access", "media.factory.construct"):
+            permissions.add_permission_for_role("viewer", permission, True)
+        factory.set_permissions(permissions)
     server.get_mount_points().add_factory("/cam", factory)
     if not server.attach(None):
         sys.exit(f"port {port} is taken")

@@ -5,6 +5,7 @@ Every picture carries its number as a row of black and white squares, so that a 
 
 from __future__ import annotations
 
+import base64
 import threading
 import time
 from collections.abc import Callable
@@ -105,6 +106,10 @@ class WebCamera:
     """Pictures that every newcomer is sent at once."""
     turns_down: bool = False
     """No password is the right one."""
+    user: str | None = None
+    """``name:password`` that is asked for."""
+    part: Callable[[int, bytes], bytes] | None = None
+    """Number and JPEG of an image to what is sent of it, for a camera that does not keep to the standard."""
     silent: threading.Event = field(default_factory=threading.Event)
     away: threading.Event = field(default_factory=threading.Event)
     sent: int = 0
@@ -136,7 +141,7 @@ class WebCamera:
 
     def _answer(self, request: BaseHTTPRequestHandler) -> None:
         try:
-            if self.turns_down:
+            if self.turns_down or not self._knows(request.headers.get("Authorization", "")):
                 request.send_response(401)
                 request.send_header("WWW-Authenticate", 'Basic realm="camera"')
                 request.end_headers()
@@ -148,6 +153,11 @@ class WebCamera:
                 request.send_error(404)
         except ConnectionError:
             pass  # the other side went, as it may
+
+    def _knows(self, authorization: str) -> bool:
+        if self.user is None:
+            return True
+        return authorization == "Basic " + base64.b64encode(self.user.encode()).decode()
 
     def _file(self, request: BaseHTTPRequestHandler) -> None:
         kind, content = self.files[request.path]
@@ -187,6 +197,8 @@ class WebCamera:
     def _part(self) -> bytes:
         jpeg = cv2.imencode(".jpg", picture(self.sent % (1 << BITS), self.size_wh))[1].tobytes()
         self.sent += 1
+        if self.part is not None:
+            return self.part(self.sent - 1, jpeg)
         head = f"--next\r\nContent-Type: image/jpeg\r\nContent-Length: {len(jpeg)}\r\n\r\n"
         return head.encode() + jpeg + b"\r\n"
 
