@@ -12,7 +12,10 @@ import typer
 from edgevision.cli.outputs import Output
 from edgevision.cli.tokens import Token
 
-_SOURCE = "0, /dev/video0, csi://0, rtsp://…, http(s)://…, rtmp://…, udp://…, a video, an image, a folder or glob of images, scene://"
+_SOURCE = (
+    "0, /dev/video0, csi://0, rtsp://…, http(s)://…, rtmp://…, udp://…, a video, an image, a folder or glob of images, "
+    "scene://"
+)
 _DISPLAY, _DETECTION, _OUTPUT, _CAMERA, _SPEED = "Display", "Detection", "Output", "Camera", "Speed"
 _SWAP = "Hot swap"
 _FOUNDATION = "Foundation models (--model foundation:NAME)"
