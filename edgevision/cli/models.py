@@ -1,4 +1,4 @@
-"""``edgevision models``: list, show, add, verify, remove and export models."""
+"""``edgevision models``: list, show, add, verify, remove and export models; time them in each engine."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgevision.cli.command import CommandGroup
+from edgevision.cli.models_engines import engines, show_choice
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -24,6 +25,8 @@ app = CommandGroup(
         edgevision models verify gates --images images/""",
     no_args_is_help=True,
 )
+
+app.command("engines")(engines)
 
 _Name = Annotated[str, typer.Argument(help="Model name, or the path of its folder or .onnx file.")]
 _Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
@@ -132,7 +135,9 @@ def add(
         edgevision models add my_yolox.onnx --classes gate,person,forklift
     """
     from edgevision.deployment.add_model import add_model
+    from edgevision.deployment.engine_trial import choose_and_keep
     from edgevision.deployment.infer_manifest import AddOptions
+    from edgevision.detectors.engines import installed_engines
     from edgevision.detectors.registry import find_model
 
     added = add_model(file, AddOptions(name, version, family, classes, input_, licence, front, replace))
@@ -143,6 +148,8 @@ def add(
     console.print(f"  one inference took {added.trial.median_ms:.1f} ms on one thread", highlight=False)
     if find_model(added.manifest.name).path.parent.resolve() != added.folder.resolve():
         console.print("[yellow]another model of this name comes first on the search path and hides it[/]")
+    if len(installed_engines()) > 1:
+        show_choice(choose_and_keep(added.folder))
     console.print(f"next: edgevision models verify {added.manifest.name} --images FOLDER-OF-YOUR-IMAGES", style="dim")
 
 
