@@ -19,7 +19,7 @@ from edgevision.cli.distill_options import (
     names_in,
     recipe_of,
 )
-from edgevision.cli.outputs import Output, check_outputs
+from edgevision.cli.outputs import Output, check_folder, check_outputs
 
 
 def train(
@@ -96,6 +96,8 @@ def mean(
     target = out or (run if run.is_dir() else run.parent) / "mean.pt"
     shares = shares_in(others)
     nets = [run / LAST if run.is_dir() else run, *(Path(place) / LAST for place, _ in shares)]
+    check_folder("--out", target.parent)
+    target.parent.mkdir(parents=True, exist_ok=True)
     check_outputs([Output("--out", target)], {"RUN": nets, "--with": [place for place, _ in shares]})
     mean_with(run, shares, target, distill_console.say)
     distill_console.say(f"next: edgevision distill export {target} --name NAME --int8")

@@ -368,7 +368,7 @@ def test_killed_and_started_again_nothing_is_lost(folder):
         process.send_signal(signal.SIGINT)
         said = process.communicate(timeout=30)[1]
     assert process.returncode == 0
-    assert "1 reviewed now, 3 in all, 3 left to look at" in said
+    assert "1 reviewed now, 3 in all, 3 left" in said
     assert not (folder / "labels.journal.jsonl").exists()
 
 

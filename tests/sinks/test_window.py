@@ -244,7 +244,7 @@ def test_window_keeps_the_sinks_contract(screen):
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
     )
     assert run.returncode == 0, run.stdout
     assert "[100%]" in run.stdout
