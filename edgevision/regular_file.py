@@ -90,6 +90,11 @@ def parse_toml(text: str) -> dict[str, Any]:
         raise tomllib.TOMLDecodeError("it is nested too deeply to be meant") from None
 
 
+def require_regular(path: Path | str, most_bytes: int | None = None) -> None:
+    """Raises as `open_regular`, by a look at the file's kind and size alone."""
+    _require(Path(path).stat(), path, most_bytes)
+
+
 def _require(found: os.stat_result, path: Path | str, most_bytes: int | None) -> None:
     if not stat.S_ISREG(found.st_mode):
         kind = next((words for fits, words in _OTHERS if fits(found.st_mode)), "something else")

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 from edgevision.deployment.golden import check_golden
-from edgevision.deployment.probe import Limits, Probe
+from edgevision.deployment.model_copy import ModelCopy, copied_by_child
+from edgevision.deployment.probe import Limits
 from edgevision.detectors.cascade import SecondStage
 from edgevision.detectors.devices import AUTO as AUTO_DEVICE
 from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.foundation import is_foundation, load_foundation
 from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
-from edgevision.detectors.registry import StoredModel, detector_from, find_model, from_metadata, read_graph
+from edgevision.detectors.registry import StoredModel, check_sha256, detector_from, find_model, from_metadata
 from edgevision.detectors.zoom import Zoom, ZoomDetector
 from edgevision.errors import ModelInvalid, UsageError
 from edgevision.evaluation.measure import measure_ap
@@ -192,7 +191,7 @@ class _Look:
     def __init__(self, supply: CandidateFactory, model: str) -> None:
         self._supply, self._model = supply, model
         self._stored: StoredModel | None = None
-        self._graph = b""
+        self._copy: ModelCopy | None = None
         self._probed: _Probed | None = None
 
     def manifest(self) -> str:
@@ -204,31 +203,32 @@ class _Look:
 
     def hash(self) -> str:
         stored = self._found()
-        self._graph = read_graph(stored)
-        sha256 = hashlib.sha256(self._graph).hexdigest()
+        self._copy = copy = copied_by_child(stored.path, Limits(niceness=_NICENESS))
+        check_sha256(stored, copy.sha256)
         named = stored.manifest is not None and stored.manifest.sha256 is not None
-        return f"SHA-256 {sha256[:8]}…, {'as in its manifest' if named else 'not in any manifest'}"
+        return f"SHA-256 {copy.sha256[:8]}…, {'as in its manifest' if named else 'not in any manifest'}"
 
     def probe(self) -> str:
-        stored, supply = self._found(), self._supply
-        key = hashlib.sha256(self._graph).hexdigest() + (fingerprint(stored.manifest) if stored.manifest else "")
+        stored, supply, copy = self._found(), self._supply, self._copied()
+        key = copy.sha256 + (fingerprint(stored.manifest) if stored.manifest else "")
         known = supply._probed.get(key)
         if known is not None:
             self._probed = known
+            copy.probe.close()
             return f"passed before: {known.words}"
+        began = time.monotonic()
         # What is tried is what will be loaded, whatever happens to the file meanwhile.
-        with tempfile.TemporaryDirectory(prefix="edgevision-probe-") as folder:
-            path = Path(folder) / "model.onnx"
-            path.write_bytes(self._graph)
-            began = time.monotonic()
-            with Probe(path, str(stored.path), Limits(niceness=_NICENESS)) as probe:
-                described = probe.load()
-                manifest = stored.manifest or from_metadata(stored.path, described)
-                recipe = manifest.input
-                sides = (recipe.height_px, recipe.width_px)
-                if len(described.inputs) == 1:
-                    probe.run_once((1, 3, *sides) if recipe.layout == "nchw" else (1, *sides, 3))
-                trial = probe.try_out(manifest)
+        probe = copy.probe
+        try:
+            described = probe.load()
+            manifest = stored.manifest or from_metadata(stored.path, described)
+            recipe = manifest.input
+            sides = (recipe.height_px, recipe.width_px)
+            if len(described.inputs) == 1:
+                probe.run_once((1, 3, *sides) if recipe.layout == "nchw" else (1, *sides, 3))
+            trial = probe.try_out(manifest)
+        finally:
+            probe.close()
         shape = described.inputs[0].shape
         spatial = shape[2:4] if recipe.layout == "nchw" else shape[1:3]
         words = f"finite outputs that depend on the image, {trial.median_ms:.1f} ms a run"
@@ -246,7 +246,7 @@ class _Look:
             raise RuntimeError("a model is probed before it is loaded")
         detector = detector_from(
             stored,
-            self._graph,
+            self._copied().read(),
             min_score=options.min_score,
             iou_threshold=options.iou_threshold,
             only_classes=_known(options.only_classes, probed.manifest),
@@ -256,7 +256,7 @@ class _Look:
             engine=options.engine,
             device=options.device,
         )
-        self._graph = b""
+        self._copied().remove()
         detector.manifest = self._supply._told_apart(detector.manifest)
         if options.track:
             detector.min_score = doubtful_score(detector.shown_score)
@@ -274,6 +274,11 @@ class _Look:
         if failed:
             raise ModelInvalid("; ".join(failed))
         return f"{len(outcomes)} of {len(outcomes)} as recorded"
+
+    def _copied(self) -> ModelCopy:
+        if self._copy is None:
+            raise RuntimeError("a model's hash is checked before it is probed")
+        return self._copy
 
     def _found(self) -> StoredModel:
         if self._stored is None:

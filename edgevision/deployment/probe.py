@@ -18,7 +18,7 @@ import psutil
 from edgevision.child_process import BadReply, ChildEnded, ChildProcess, NoReply
 from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.onnx_session import TensorInfo
-from edgevision.errors import EdgeVisionError, ModelInvalid
+from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound
 from edgevision.interfaces import ContextManaged
 
 _MOST_ANSWER_BYTES = 4 << 20
@@ -31,6 +31,8 @@ class Limits:
     load_and_first_run_s: float = 8.0
     memory_mib: int = 3072
     """Beside six times the file's size, which loading a large but honest file may take."""
+    take_s: float = 60.0
+    """For reading the file itself: two gigabytes from a slow card."""
     start_s: float = 60.0
     """For the child itself to start, before it sees the model: only an overloaded machine takes long."""
     niceness: int = 0
@@ -73,7 +75,7 @@ class Probe(ContextManaged):
         limits = limits or Limits()
         self.where = where or str(path)
         self._limits = limits
-        self._memory_mib = limits.memory_mib + 6 * (path.stat().st_size >> 20)
+        self._memory_mib = limits.memory_mib
         self._path = path
         self._left_s = limits.load_and_first_run_s
         self._load_s = 0.0
@@ -101,9 +103,25 @@ class Probe(ContextManaged):
         if self._child is not None:
             self._child.close()
 
+    def take(self, source: Path, most_bytes: int) -> str:
+        """Have the child copy a file that nobody vouches for to the probe's path; its SHA-256.
+
+        Raises `ModelNotFound`, and `ModelInvalid` for what is no regular file, too large, or not read in time.
+        """
+        request = {"do": "take", "path": str(source), "to": str(self._path), "most_bytes": most_bytes}
+        within = f"{self._limits.take_s:g} s of reading it"
+        with self._translated(within, "on a drive that does not answer"):
+            assert self._child is not None
+            got = self._child.ask(request, self._limits.take_s, self._check_memory)
+        with self._reading():
+            if got["missing"]:
+                raise ModelNotFound(f"{self.where}: no such file")
+            return str(got["sha256"])
+
     def load(self) -> Described:
         """Check the file's bytes, then load it; again, where the file has been rewritten since."""
         began = time.monotonic()
+        self._memory_mib = self._limits.memory_mib + 6 * (self._path.stat().st_size >> 20)
         got = self._ask({"do": "load", "path": str(self._path), "where": self.where, "memory_mib": self._memory_mib})
         self._load_s = time.monotonic() - began
         with self._reading():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import statistics
 import sys
 import time
@@ -19,6 +20,7 @@ from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_protobuf import inspect
 from edgevision.detectors.onnx_session import Session, TensorInfo
 from edgevision.errors import EdgeVisionError, ModelInvalid
+from edgevision.regular_file import open_regular
 
 _SAMPLES = 64
 _MOST_CPU_S = 300
@@ -49,6 +51,8 @@ class _Child:
         self._session: Session | None = None
 
     def answer(self, question: dict[str, Any]) -> dict[str, Any]:
+        if question["do"] == "take":
+            return _take(question["path"], question["to"], question["most_bytes"])
         if question["do"] == "load":
             return self._load(question)
         if question["do"] == "run_once":
@@ -164,6 +168,24 @@ class _Child:
                     f"{self.where}: needs more memory than the {self.memory_mib} MiB that an unknown model may have"
                 ) from exc
             raise
+
+
+def _take(path: str, to: str, most_bytes: int) -> dict[str, Any]:
+    """Copy a regular file; its hash. All that can block or never end happens here, where it can be killed."""
+    digest, left = hashlib.sha256(), most_bytes
+    try:
+        with open_regular(path, most_bytes) as source, Path(to).open("wb") as target:
+            while left >= 0 and (part := source.read(1 << 20)):
+                digest.update(part)
+                target.write(part)
+                left -= len(part)
+    except FileNotFoundError:
+        return {"missing": True}
+    except OSError as exc:
+        raise ModelInvalid(f"{path}: cannot be read: {exc.strerror or exc}") from exc
+    if left < 0:
+        raise ModelInvalid(f"{path}: grows while it is read; expected at most {most_bytes >> 20} MiB")
+    return {"missing": False, "sha256": digest.hexdigest()}
 
 
 def _bound(memory_mib: int) -> None:

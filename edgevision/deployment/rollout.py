@@ -126,7 +126,7 @@ class Rollout:
     def _look(self, step: PreloadCheck) -> None:
         self._record.begin(step.name)
         try:
-            figure = step.look()
+            figure = self._record.unless_cancelled(step.look)
         except EdgeVisionError as exc:
             self._record.check(step.name, False, str(exc), step.limit)
         else:
@@ -136,7 +136,7 @@ class Rollout:
         self._record.begin("load")
         limit = "the model loads"
         try:
-            new = candidate.load()
+            new = self._record.unless_cancelled(candidate.load)
         except EdgeVisionError as exc:
             self._record.check("load", False, str(exc), limit)
             raise
@@ -156,7 +156,9 @@ class Rollout:
         self._record.begin("warm-up")
         picture, limit = context.next_result().frame.pixels, "the model runs on a frame of this source"
         try:
-            took_ms = [context.timed(context.new, picture)[1] for _ in range(_WARM_UP_RUNS)]
+            took_ms = self._record.unless_cancelled(
+                lambda: [context.timed(context.new, picture)[1] for _ in range(_WARM_UP_RUNS)]
+            )
         except ModelError as exc:
             self._record.check("warm-up", False, str(exc), limit)
         else:
@@ -168,7 +170,7 @@ class Rollout:
             return
         self._record.begin(gate.name)
         try:
-            outcome = gate.check(context)
+            outcome = self._record.unless_cancelled(lambda: gate.check(context))
         except EdgeVisionError as exc:
             self._record.check(gate.name, False, str(exc), "no errors")
         else:
@@ -180,6 +182,7 @@ class Rollout:
         self._loop.exchange(new, guarded=guarded, on_failure=self._failed if guarded else None)
         deadline_s = self._clock() + self._gates.timeout_s
         while not self._served.wait(LOOK_S):
+            self._record.stop_if_cancelled()
             if self._failure is not None or self._loop.ended or self._clock() >= deadline_s:
                 break
         limit = "a result of the new model"

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from edgevision.deployment.abandonable import Abandoned, Value, abandonable
 from edgevision.deployment.gates import Gates
 from edgevision.deployment.report import Check, Progress, SwapReport, Verdict
 from edgevision.evaluation.agreement import Agreement
@@ -37,6 +38,8 @@ class RolloutLog:
         self._checks: list[Check] = []
         self._cancelled = threading.Event()
         self._why_cancelled = ""
+        self._noting = threading.Lock()
+        self._stop_noted = False
 
     @property
     def took_ms(self) -> float:
@@ -70,7 +73,19 @@ class RolloutLog:
     def stop_if_cancelled(self) -> None:
         """Raises `Refused` where someone has stopped the trial."""
         if self._cancelled.is_set():
+            with self._noting:
+                noted, self._stop_noted = self._stop_noted, True
+            if noted:
+                raise Refused
             self.check("person", False, self._why_cancelled, "no one to stop it")
+
+    def unless_cancelled(self, call: Callable[[], Value]) -> Value:
+        """``call()``, left behind where someone stops the trial meanwhile, which raises `Refused`."""
+        try:
+            return abandonable(call, self._cancelled)
+        except Abandoned:
+            self.stop_if_cancelled()
+            raise Refused from None
 
     def rest(self, seconds: float) -> None:
         """Wait for so long, or until the trial is stopped, which raises `Refused`."""

@@ -226,22 +226,23 @@ def detector_from(
 def read_graph(stored: StoredModel) -> bytes:
     """The graph's bytes, which are those the manifest means. Raises `ModelNotFound` and `ModelInvalid`."""
     try:
-        if stored.path.stat().st_size > MOST_BYTES:
-            raise ModelInvalid(f"{stored.path}: expected an ONNX file of under 2 GiB")
         graph = read_regular(stored.path, MOST_BYTES)
     except FileNotFoundError:
         raise ModelNotFound(f"{stored.path}: no such file") from None
     except OSError as exc:
         raise ModelInvalid(f"{stored.path}: cannot be read: {exc.strerror or exc}") from exc
-    wanted = stored.manifest.sha256 if stored.manifest else None
-    if wanted is not None:
-        found = hashlib.sha256(graph).hexdigest()
-        if found != wanted:
-            raise ModelInvalid(
-                f"{stored.path}: its SHA-256 is {found[:12]}…, its manifest says {wanted[:12]}…: damaged, or changed "
-                "without its manifest; restore the file or correct sha256"
-            )
+    check_sha256(stored, hashlib.sha256(graph).hexdigest())
     return graph
+
+
+def check_sha256(stored: StoredModel, found: str) -> None:
+    """Raises `ModelInvalid` where ``found`` is not the hash that the manifest names."""
+    wanted = stored.manifest.sha256 if stored.manifest else None
+    if wanted is not None and found != wanted:
+        raise ModelInvalid(
+            f"{stored.path}: its SHA-256 is {found[:12]}…, its manifest says {wanted[:12]}…: damaged, or changed "
+            "without its manifest; restore the file or correct sha256"
+        )
 
 
 def from_metadata(path: Path, session: Graph) -> Manifest:
