@@ -130,10 +130,10 @@ def test_keys_accept_reject_and_go_on_to_the_next_picture(tab, folder):
     # On disk before the next picture is shown.
     assert [(b.by, b.weight) for b in on_disk(folder)["yard/d.png"].boxes] == [("person", 1.0)]
     assert on_disk(folder)["yard/d.png"].status == "done"
-    assert rows(tab) == ["person doubtful 0.43", "hard hat doubtful 0.30", "person sure 0.90"]
+    assert rows(tab) == ["person uncertain 0.43", "hard hat uncertain 0.30", "person confident 0.90"]
     tab.keyboard.press("a")
     tab.keyboard.press("r")
-    assert rows(tab) == ["person accepted 0.43", "hard hat rejected 0.30", "person sure 0.90"]
+    assert rows(tab) == ["person accepted 0.43", "hard hat rejected 0.30", "person confident 0.90"]
     saves(tab)
     until(lambda: len(on_disk(folder)["c.png"].rejected) == 1)
     assert on_disk(folder)["c.png"].status == "review"  # decided in part, not yet done
@@ -153,7 +153,7 @@ def test_undo_and_redo_reach_over_pictures(tab, folder):
     tab.keyboard.press("a")
     tab.keyboard.press("Control+z")
     tab.locator("#toast", has_text="Undone").wait_for()
-    assert rows(tab)[0] == "person doubtful 0.43"
+    assert rows(tab)[0] == "person uncertain 0.43"
     tab.keyboard.press("u")
     shows(tab, "yard/d.png")
     until(lambda: on_disk(folder)["yard/d.png"].status == "review")
@@ -210,7 +210,7 @@ def test_a_second_tab_cannot_overwrite_the_first_unasked(chromium, folder):
         old.keyboard.press("a")
         old.locator("#alert", has_text="was changed elsewhere").wait_for()
         assert [b.score for b in on_disk(folder)["c.png"].rejected] == [0.43]
-        assert rows(old) == ["hard hat doubtful 0.30", "person sure 0.90", "person rejected 0.43"]
+        assert rows(old) == ["hard hat uncertain 0.30", "person confident 0.90", "person rejected 0.43"]
         old.locator("#mine").click()  # asked for, it may
         until(lambda: not on_disk(folder)["c.png"].rejected)
         old.keyboard.press("u")
@@ -250,7 +250,7 @@ def test_filter_skip_and_help(tab, folder):
     tab.locator("#help[open]").wait_for()
     tab.keyboard.press("a")  # not meant for the picture
     tab.keyboard.press("Escape")
-    assert rows(tab) == ["person sure 0.90"]
+    assert rows(tab) == ["person confident 0.90"]
     assert on_disk(folder)["yard/d.png"].status == "review"
 
 
@@ -262,7 +262,7 @@ def test_all_reviewed_is_said(tab, folder):
         tab.locator("#finish:not([disabled])").wait_for()
         tab.evaluate("new Promise((done) => setTimeout(done, 50))")
         until(lambda: tab.evaluate("!moving && !pushing"))
-    tab.locator("#toast", has_text="All pictures are reviewed").wait_for()
+    tab.locator("#toast", has_text="All images are reviewed").wait_for()
     assert {p.status for p in on_disk(folder).values()} == {"done"}
 
 
@@ -282,7 +282,7 @@ def test_a_thumb_accepts_and_rejects_on_a_phone(chromium, folder):
         shows(tab, "c.png")
         tab.locator("#accept").tap()
         tab.locator("#reject").tap()
-        assert rows(tab) == ["person accepted 0.43", "hard hat rejected 0.30", "person sure 0.90"]
+        assert rows(tab) == ["person accepted 0.43", "hard hat rejected 0.30", "person confident 0.90"]
         tab.locator("#finish").tap()
         shows(tab, "b.png")
         assert [b.by for b in on_disk(folder)["c.png"].boxes] == ["person", "person"]
@@ -312,7 +312,7 @@ def test_killed_in_the_middle_nothing_that_was_shown_as_saved_is_lost(chromium, 
             process, _ = start(folder, "--port", str(port))
             tab.goto(page.url)
             shows(tab, "c.png")
-            assert rows(tab) == ["person sure 0.90", "person accepted 0.43", "hard hat rejected 0.30"]
+            assert rows(tab) == ["person confident 0.90", "person accepted 0.43", "hard hat rejected 0.30"]
             assert tab.locator("#done").inner_text() == "2"
             tab.keyboard.press("Space")
             shows(tab, "b.png")

@@ -155,7 +155,7 @@ class Labeller:
             elif trust.doubt <= score < trust.sure:
                 unsure[name] = unsure.get(name, 0) + 1
             (boxes if score >= trust.doubt else faint).append(box)
-        doubts += [f"{count} doubtful {name}" for name, count in unsure.items()]
+        doubts += [f"{count} uncertain {name}" for name, count in unsure.items()]
         doubts += self._confused(boxes)
         return boxes, tuple(faint), doubts
 

@@ -22,7 +22,7 @@ def doubts_in(pixels: NDArray[np.uint8], model: Detector | None, other: Detector
     found = model.detect(pixels)
     near = np.maximum(0, 1 - np.abs(found.scores - threshold) / _DOUBT_SPAN)
     reasons = [
-        f"doubtful: {model.classes[k]} {s:.2f}"
+        f"uncertain: {model.classes[k]} {s:.2f}"
         for k, s, n in zip(found.class_ids, found.scores, near, strict=True)
         if n > 0
     ]

@@ -4,10 +4,10 @@ const byId = (id) => document.getElementById(id);
 
 const WORDS = {
   connecting: ["Connecting", ""],
-  look: ["Point the camera at this page", "In a few seconds all of it turns light and dark, unevenly, up to three times a second for half a minute. Keep it in sight."],
-  over: ["Over", "The figures are at the terminal. You can close this page."],
-  elsewhere: ["Open elsewhere", "A newer tab or another device shows this page now, and that one flashes. Reload to have it here."],
-  gone: ["Not reachable", "edgevision was stopped, or the network is gone. Start it again and open the address it prints."],
+  look: ["Point the camera at this page", "In a few seconds the whole page flashes at uneven intervals, up to three times a second, for half a minute. Keep it in view."],
+  over: ["Finished", "The results are in the terminal. You can close this page."],
+  elsewhere: ["Open elsewhere", "A newer tab or another device shows this page now. Reload to use this one."],
+  gone: ["Not reachable", "edgevision has stopped, or the network is down. Start it again and open the address it prints."],
 };
 
 let events = null;

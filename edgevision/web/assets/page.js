@@ -10,16 +10,16 @@ const NAMES = {
   running: "Live",
   paused: "Paused",
   lost: "Source lost",
-  stalled: "No news",
+  stalled: "No update",
   disconnected: "Reconnecting",
   gone: "Not reachable",
   ended: "Ended",
 };
-// For lost and paused the picture itself says it, so that a stream without this page says it too.
+// Lost and paused are drawn on the frame itself, so that a stream without this page shows them too.
 const VEILS = {
-  connecting: ["Connecting", () => "Waiting for the first picture."],
-  starting: ["Starting", (now) => now.detail || "Waiting for the first picture."],
-  disconnected: ["Connection lost", () => "Trying again."],
+  connecting: ["Connecting", () => "Waiting for the first frame."],
+  starting: ["Starting", (now) => now.detail || "Waiting for the first frame."],
+  disconnected: ["Connection lost", () => "Reconnecting."],
   gone: ["Not reachable", (now) => now.detail],
   ended: ["Ended", (now) => now.detail || "edgevision has quit. Start it again and open the address it prints."],
 };
@@ -34,7 +34,7 @@ let shown = "connecting";
 let armed = 0;
 let toasted = 0;
 
-// The token is in the cookie by now: it need not stay in the history or be seen over a shoulder.
+// The token is in the cookie by now: remove it from the address and the history.
 if (location.search) history.replaceState(null, "", "/");
 
 function show(state, now = {}) {
@@ -106,11 +106,11 @@ async function failed() {
   try {
     answer = await fetch("/status", { cache: "no-store" });
   } catch {
-    // Nobody there: it may be a network that comes back.
+    // No answer: the network may come back.
   }
   if (over || document.hidden) return;
-  if (answer?.status === 403) return lose("The program was started anew: open the address it printed.");
-  if (Date.now() - heardAt > GIVE_UP_AFTER_MS) return lose("edgevision does not answer any more; it has probably been stopped.");
+  if (answer?.status === 403) return lose("edgevision was restarted: open the address it printed.");
+  if (Date.now() - heardAt > GIVE_UP_AFTER_MS) return lose("edgevision does not respond; it has probably stopped.");
   retry = setTimeout(connect, 1000);
 }
 
@@ -119,7 +119,7 @@ function lose(detail) {
   show("gone", { detail });
 }
 
-// Nothing is asked of the server any more, and the last picture stays under the veil.
+// No further requests; the last frame stays under the veil.
 function finish() {
   over = true;
   body.dataset.over = "";
@@ -137,9 +137,9 @@ async function act(action) {
     });
     if (!answer.ok) throw new Error((await answer.text()).trim());
     paused((await answer.json()).paused);
-    if (action === "snapshot") toast("Snapshot asked for: it is saved where edgevision runs.");
+    if (action === "snapshot") toast("Snapshot requested: it is saved on the machine that runs edgevision.");
   } catch (error) {
-    if (!over) toast(`That did not work: ${error.message}`);
+    if (!over) toast(`Failed: ${error.message}`);
   }
 }
 
@@ -150,7 +150,7 @@ function toast(text) {
   toasted = setTimeout(() => byId("toast").removeAttribute("data-shown"), 3000);
 }
 
-// A thumb may land on Quit by mistake, and nobody may be there to start it again; a key is meant.
+// Quit asks twice on a tap, since a thumb may hit it by mistake; a key press does not.
 function disarm() {
   clearTimeout(armed);
   armed = 0;
@@ -187,10 +187,10 @@ view.onerror = () => {
 
 document.addEventListener("keydown", (event) => {
   if (event.repeat || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
-  if (event.target.closest?.("input")) return; // What is typed there is not meant for the loop.
+  if (event.target.closest?.("input")) return; // Input fields keep their keys.
   const key = event.key.toLowerCase();
   if (key === " ") {
-    if (event.target.closest?.("button, a, summary")) return; // Space presses what has the focus.
+    if (event.target.closest?.("button, a, summary")) return; // Space presses the focused button.
     event.preventDefault();
     act("pause");
   } else if (key === "s") act("snapshot");
@@ -202,7 +202,7 @@ document.addEventListener("keydown", (event) => {
   }
 });
 
-// A tab that nobody looks at costs the loop nothing.
+// A hidden tab costs the loop nothing.
 document.addEventListener("visibilitychange", () => {
   if (over) return;
   if (document.hidden) {

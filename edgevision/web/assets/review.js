@@ -43,7 +43,7 @@ async function open(index) {
     warn("");
     saved("");
     if (!image) ahead.delete(file);
-    veil(image ? "" : "This picture cannot be shown", image ? "" : state.error || "It cannot be read. Skip it, or mend the file.");
+    veil(image ? "" : "This image cannot be shown", image ? "" : state.error || "It cannot be read. Skip it, or repair the file.");
     toggleDrawing(false);
     fit();
     choose(picture.boxes.findIndex(undecided));
@@ -78,7 +78,7 @@ function find(step, around = false) {
 
 async function walk(step) {
   const index = find(step);
-  if (index < 0) toast(step > 0 ? "This is the last picture." : "This is the first picture.");
+  if (index < 0) toast(step > 0 ? "This is the last image." : "This is the first image.");
   else await open(index);
 }
 
@@ -87,9 +87,9 @@ async function forward() {
   const index = find(1, true);
   if (index < 0 || (index === at && picture.status === "done")) {
     const left = WAITING.reduce((sum, status) => sum + folder.counts[status], 0);
-    toast(left ? `No more of these: ${plural(left, "picture")} left under another filter.` : "All pictures are reviewed. Ctrl-C in the terminal ends the review.");
+    toast(left ? `None left here: ${plural(left, "image")} under another filter.` : "All images are reviewed. Ctrl-C in the terminal ends the review.");
     render();
-  } else if (index === at) toast("This is the only one left.");
+  } else if (index === at) toast("This is the only image left.");
   else await open(index);
 }
 
@@ -129,7 +129,7 @@ function render() {
   byId("undo").disabled = !past.length;
   byId("redo").disabled = !future.length;
   const faint = picture?.boxes.filter((b) => b.kind === "faint").length ?? 0;
-  byId("faint-label").textContent = faint ? `Faint ${faint}` : "Faint";
+  byId("faint-label").textContent = faint ? `Low ${faint}` : "Low";
   byId("faint").disabled = !faint;
   byId("faint").setAttribute("aria-pressed", showFaint);
   byId("finish").firstElementChild.textContent = picture?.status === "done" ? "Reviewed ✓ next" : "Done, next";
@@ -279,7 +279,7 @@ byId("filter").onchange = async () => {
   const index = find(1);
   if (index >= 0) return open(index);
   at = queue.findIndex((q) => q.file === picture?.file);
-  toast("There are none of these.");
+  toast("No image matches this filter.");
   render();
 };
 
@@ -301,13 +301,13 @@ function listed() {
   queue.some((q, k) => (!text || k === number || q.file.toLowerCase().includes(text)) && found.push(k) > 99);
   if (number >= 0 && queue[number] && !found.includes(number)) found.unshift(number);
   const rows = found.map((k) => {
-    const row = button([made("b", queue[k].file), made("span", queue[k].status === "done" ? "reviewed" : queue[k].status === "review" ? "doubts" : queue[k].status)]);
+    const row = button([made("b", queue[k].file), made("span", queue[k].status === "done" ? "reviewed" : queue[k].status === "review" ? "uncertain" : queue[k].status)]);
     row.onclick = () => { byId("jump").close(); open(k); };
     const item = document.createElement("li");
     item.append(row);
     return item;
   });
-  byId("jump-list").replaceChildren(...(rows.length ? rows : [made("li", "No picture has that in its name.")]));
+  byId("jump-list").replaceChildren(...(rows.length ? rows : [made("li", "No image name contains this.")]));
 }
 byId("jump-text").oninput = listed;
 byId("jump-text").onkeydown = (event) => {
@@ -328,7 +328,7 @@ document.addEventListener("visibilitychange", async () => {
     if (state.revision === revision || picture.file !== file || picture.revision !== revision || picture.dirty || drag) return;
     picture = unpack(state);
     choose(picture.boxes.findIndex(undecided));
-    toast("This picture was changed elsewhere: you see the newer labels.");
+    toast("This image was changed elsewhere: these are the newer labels.");
   } catch {
     // It is said as soon as something is to be saved.
   }

@@ -61,7 +61,7 @@ function paintBox(box, isChosen) {
   const [x, y] = [box.x1 * view.scale + view.x, box.y1 * view.scale + view.y];
   const [w, h] = [(box.x2 - box.x1) * view.scale, (box.y2 - box.y1) * view.scale];
   const colour = what === "rejected" ? "#ff6b6b" : tint(box.c);
-  const dashes = { doubtful: [7, 5], "cannot tell": [2, 4], rejected: [3, 5], faint: [2, 6] }[what] ?? [];
+  const dashes = { uncertain: [7, 5], "cannot tell": [2, 4], rejected: [3, 5], faint: [2, 6] }[what] ?? [];
   pen.globalAlpha = what === "rejected" && !isChosen ? 0.6 : 1;
   if (isChosen) {
     pen.fillStyle = `${colour}2e`;
@@ -80,7 +80,7 @@ function paintBox(box, isChosen) {
   const wide = pen.measureText(text).width + 10;
   const [tx, ty] = [clamp(x - 1, 0, Math.max(0, canvas.clientWidth - wide)), y >= 20 ? y - 19 : Math.max(y, 0) + 1];
   const inView = x < canvas.clientWidth && x + w > 0 && y < canvas.clientHeight && y + h > 0;
-  if (inView && (isChosen || w > 24 || what === "doubtful")) {
+  if (inView && (isChosen || w > 24 || what === "uncertain")) {
     pen.fillStyle = colour;
     pen.fillRect(tx, ty, wide, 18);
     pen.fillStyle = "#0b0e13";

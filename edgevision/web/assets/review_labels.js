@@ -4,10 +4,10 @@ const byId = (id) => document.getElementById(id);
 const canvas = byId("canvas");
 const pen = canvas.getContext("2d");
 const TINTS = ["#56b4e9", "#f0a202", "#2fd39a", "#f27fc4", "#f0e442", "#ff8a5c", "#b79bff", "#a9dd6b", "#e6e6e6", "#7fd6e0"];
-const SIGNS = { sure: "●", doubtful: "?", accepted: "✓", "cannot tell": "~", rejected: "✕", faint: "·" };
+const SIGNS = { confident: "●", uncertain: "?", accepted: "✓", "cannot tell": "~", rejected: "✕", faint: "·" };
 const KINDS = ["boxes", "faint", "rejected"];
 const WAITING = ["review", "labelled", "new"];
-const FILTERS = { left: "To look at", review: "With doubts", labelled: "Labelled, no doubts", new: "Not labelled", done: "Reviewed", failed: "Cannot be read", all: "All pictures" };
+const FILTERS = { left: "To review", review: "Uncertain", labelled: "Labelled, certain", new: "Unlabelled", done: "Reviewed", failed: "Unreadable", all: "All images" };
 const PERSON = "person";
 const LEAST_PX = 2;
 const REACH = { mouse: 7, pen: 10, touch: 20 };
@@ -46,9 +46,9 @@ const round = (v) => Math.round(v * 100) / 100;
 function word(box) {
   if (box.kind !== "boxes") return box.kind;
   if (box.by === PERSON) return box.weight > 0 ? "accepted" : "cannot tell";
-  return box.weight > 0 ? "sure" : "doubtful";
+  return box.weight > 0 ? "confident" : "uncertain";
 }
-const undecided = (box) => ["sure", "doubtful"].includes(word(box));
+const undecided = (box) => ["confident", "uncertain"].includes(word(box));
 const visible = (box) => box.kind !== "faint" || showFaint;
 
 // ---- what is said, and what goes wrong
@@ -116,7 +116,7 @@ function restore(text) {
 // Undecided boxes first, of those the doubtful, of those the nearest to the threshold.
 function urgency(box) {
   const sure = folder.sure_of[className(box.c)] ?? folder.sure;
-  const group = { doubtful: 0, sure: 1, accepted: 2, "cannot tell": 2, faint: 3, rejected: 4 }[word(box)];
+  const group = { uncertain: 0, confident: 1, accepted: 2, "cannot tell": 2, faint: 3, rejected: 4 }[word(box)];
   return group * 10 + Math.min(Math.abs(box.score - sure), 9);
 }
 
@@ -194,7 +194,7 @@ async function refused(target, why) {
     picture = unpack(state);
     choose(-1);
   }
-  warn(`The last change was not taken. ${why}`, ["dismiss"]);
+  warn(`The last change was refused. ${why}`, ["dismiss"]);
 }
 
 // Somebody else's word is newer: it is shown, and ours is kept at hand, never put over it unasked.
@@ -206,7 +206,7 @@ function newer(target, state) {
   picture = unpack(state);
   choose(picture.boxes.findIndex(undecided));
   saved("not saved", true);
-  warn("This picture was changed elsewhere since this page showed it. You see the newer labels now; your last change was not saved.", ["mine", "dismiss"]);
+  warn("This image was changed elsewhere after this page showed it. These are the newer labels; your last change was not saved.", ["mine", "dismiss"]);
 }
 
 async function turnBack(from, to, key) {
@@ -215,13 +215,13 @@ async function turnBack(from, to, key) {
   if (!step) return toast(key === "before" ? "There is nothing to undo." : "There is nothing to redo.");
   if (step.file !== picture.file && !(await open(queue.findIndex((q) => q.file === step.file)))) return from.push(step);
   if (sorted(snap()) !== sorted(key === "before" ? step.after : step.before)) {
-    return toast("This picture was changed elsewhere since: that step is gone.");
+    return toast("This image was changed elsewhere: that step cannot be undone.");
   }
   restore(step[key]);
   to.push(step);
   picture.dirty = true;
   render();
-  if (await flush()) toast(key === "before" ? "Undone." : "Done again.");
+  if (await flush()) toast(key === "before" ? "Undone." : "Redone.");
 }
 const undo = () => turnBack(past, future, "before");
 const redo = () => turnBack(future, past, "after");
@@ -235,7 +235,7 @@ function claim(box) {
 }
 
 function decide(change, next = true) {
-  if (!able() || chosen < 0) return toast("Choose a box first: click it, or press ↓.");
+  if (!able() || chosen < 0) return toast("Select a box first: click it, or press ↓.");
   const box = picture.boxes[chosen];
   const was = chosen;
   edit(() => change(box));
@@ -267,9 +267,9 @@ function confirm(all = false) {
 
 async function finish(all = false) {
   if (!able()) return;
-  const left = all ? 0 : picture.boxes.filter((b) => word(b) === "doubtful").length;
+  const left = all ? 0 : picture.boxes.filter((b) => word(b) === "uncertain").length;
   edit(() => confirm(all));
-  if (left) toast(left === 1 ? "Done; one doubtful box stays “cannot tell”." : `Done; ${left} doubtful boxes stay “cannot tell”.`);
+  if (left) toast(left === 1 ? "Done; one uncertain box stays “cannot tell”." : `Done; ${left} uncertain boxes stay “cannot tell”.`);
   await forward();
 }
 

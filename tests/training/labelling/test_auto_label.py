@@ -82,7 +82,7 @@ def test_sure_doubtful_faint_and_forgotten(teachers):
         (0.3, 0),
     ]
     assert [b.score for b in got.faint] == [0.1]
-    assert got.doubts == ("1 doubtful spot",)
+    assert got.doubts == ("1 uncertain spot",)
     assert {b.by for b in got.boxes} == {"t@1"}
     strict = settings(class_trust=(("spot", ScoreThresholds(0.95, 0.6, 0.95)),))
     assert [b.weight for b in Labeller(specs("t"), strict)(encoded(BLACK)).boxes] == [0]
@@ -346,7 +346,7 @@ def test_the_most_doubtful_are_kept_where_there_is_no_room_for_all(tmp_path):
     collector = Collector(tmp_path, CollectSettings(6, 1, 0.0, suffix=".png"), Doubting())
     report = collect(ListSource(walk(60)), "clip.mp4", collector)
     assert len(report.kept) == 6 and report.replaced > 0
-    assert all(k.doubt > 0 and "doubtful: square" in k.reasons[2] for k in report.kept)
+    assert all(k.doubt > 0 and "uncertain: square" in k.reasons[2] for k in report.kept)
     assert len(list((tmp_path / "images").iterdir())) == 6
     assert {k.file for k in Collector(tmp_path, CollectSettings()).report.kept} == set()
     again = Collector(tmp_path, CollectSettings(6))
