@@ -23,7 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from edgevision.bench.svg import WIDTH, LinearAxis, LogAxis, Picture
+from edgevision.evaluation.svg import WIDTH, LinearAxis, LogAxis, Picture
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results"

@@ -10,7 +10,7 @@ import numpy as np
 from edgevision.bench.formatting import digits, fps_text, ms_text
 from edgevision.bench.records import AccuracyFigure, BenchRun, ContenderRecord, Series
 from edgevision.bench.summary import REAL_TIME_FPS, WORK, Figures, work_ms
-from edgevision.bench.svg import COLOURS, WIDTH, LinearAxis, LogAxis, Picture, tick_text
+from edgevision.evaluation.svg import COLOURS, WIDTH, LinearAxis, LogAxis, Picture, tick_text
 
 LEFT, RIGHT = 8.0, WIDTH - 12.0
 _ROW = 40.0

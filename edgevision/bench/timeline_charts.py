@@ -9,7 +9,7 @@ import numpy as np
 from edgevision.bench.formatting import digits
 from edgevision.bench.glass_to_glass import glass_words
 from edgevision.bench.records import BenchRun, Glass, Sample, Sustained
-from edgevision.bench.svg import WIDTH, LinearAxis, Picture
+from edgevision.evaluation.svg import WIDTH, LinearAxis, Picture
 
 _LEFT, _RIGHT = 40.0, WIDTH - 12.0
 _PANEL = 110.0

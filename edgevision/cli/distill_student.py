@@ -196,7 +196,7 @@ def evaluate(
     from edgevision.evaluation.evaluate import evaluate as measure
     from edgevision.evaluation.evaluate import load_to_measure, of_part
 
-    files = ("evaluation.json", "precision-recall.png")
+    files = ("evaluation.json", "precision-recall.svg")
     check_outputs([None if out is None else Output("--out", out, files)], {"--data": data, "MODEL": model})
     read = read_data(data)
     for sentence in read.report.sentences():
@@ -212,4 +212,4 @@ def evaluate(
         distill_console.evaluation_table(evaluation)
     if out is not None:
         write_sheets(evaluation, out)
-        distill_console.say(f"evaluation.json, precision-recall.png and the worst images are in {out}")
+        distill_console.say(f"evaluation.json, precision-recall.svg and the worst images are in {out}")

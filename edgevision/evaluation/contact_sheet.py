@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edgevision.datasets.storage import write_whole
 from edgevision.evaluation.evaluate import Evaluation, ModelReport, Outcome
-from edgevision.evaluation.plots import Line, plot, write_picture
+from edgevision.evaluation.plots import Curve, Panel, plot, write_chart, write_picture
 
 Picture = NDArray[np.uint8]
 HIT, FALSE, MISSED, DOUBTFUL = (60, 170, 50), (50, 50, 230), (0, 200, 255), (170, 170, 170)
@@ -46,31 +46,30 @@ def sheet(outcomes: Sequence[Outcome], classes: Sequence[str], columns: int = 3)
     return np.asarray(picture, np.uint8)
 
 
-def precision_recall(models: Sequence[ModelReport]) -> Picture:
-    """Precision over recall at IoU 0.5: of each model, or for one model with several classes of each class."""
-    lines = []
+def precision_recall(models: Sequence[ModelReport]) -> str:
+    """Precision over recall at IoU 0.5, an SVG file: of each model, or for one model with several classes of each."""
+    curves = []
     if len(models) == 1 and len(models[0].by_class) > 1:
         model = models[0]
         with_labels = [v for v in model.verdicts if v.labels.sum()]
         for (name, ap), v in zip(model.by_class.items(), with_labels, strict=True):
-            recall, precision = v.curve()
-            lines.append(Line(f"{name} {ap.value:.2f}", *_thin(recall, precision)))
+            curves.append(Curve(f"{name} {ap.value:.2f}", *_thin(*v.curve())))
         title = f"{model.name}: AP50 {model.ap50.value:.3f}"
     else:
         for model in models:
-            curves = [v.curve() for v in model.verdicts if v.labels.sum()]
-            recall, precision = curves[0] if len(curves) == 1 else _mean_curve(curves)
-            lines.append(Line(f"{model.name} {model.ap50.value:.2f}", *_thin(recall, precision)))
-        title = "AP50"
+            by_class = [v.curve() for v in model.verdicts if v.labels.sum()]
+            recall, precision = by_class[0] if len(by_class) == 1 else _mean_curve(by_class)
+            curves.append(Curve(f"{model.name} {model.ap50.value:.2f}", *_thin(recall, precision)))
+        title = f"{models[0].name}: AP50 {models[0].ap50.value:.3f}" if len(models) == 1 else "AP50"
     unit = (0.0, 1.0)
-    return plot(title, lines, x_name="recall", y_name="precision", x_range=unit, y_range=unit, size_wh=(640, 480))
+    return plot("Precision over recall", [Panel(title, curves, "recall", "precision", unit, unit)])
 
 
 def write_sheets(evaluation: Evaluation, out: Path) -> None:
-    """Write evaluation.json, precision-recall.png, and for the first model worst.png and best.png."""
+    """Write evaluation.json, precision-recall.svg, and for the first model worst.png and best.png."""
     out.mkdir(parents=True, exist_ok=True)
     write_whole(out / "evaluation.json", json.dumps(evaluation.as_json(), indent=1, ensure_ascii=False) + "\n")
-    write_picture(out / "precision-recall.png", precision_recall(evaluation.models))
+    write_chart(out / "precision-recall.svg", precision_recall(evaluation.models))
     for name, outcomes in (("worst.png", worst(evaluation.models[0])), ("best.png", best(evaluation.models[0], 12))):
         if outcomes:
             write_picture(out / name, sheet(outcomes, evaluation.classes))

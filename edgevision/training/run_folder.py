@@ -2,7 +2,7 @@
 
 RUN/run.json     recipe, classes, data: what the run is
 RUN/train, val   its pictures, decoded, with the labels they had when it began
-RUN/last.pt      the newest checkpoint; log.jsonl and curves.png beside it
+RUN/last.pt      the newest checkpoint; log.jsonl and curves.svg beside it
 """
 
 from __future__ import annotations

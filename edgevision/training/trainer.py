@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Subset
 
 from edgevision.errors import UsageError
-from edgevision.evaluation.plots import training_curves, write_picture
+from edgevision.evaluation.plots import training_curves, write_chart
 from edgevision.training.checkpoints import LAST, take_over
 from edgevision.training.device import Place
 from edgevision.training.distillation.dense import WithOthers, dense_loss, load_dense_teacher, taught_by
@@ -169,7 +169,7 @@ class Training:
                 _write_log(log, rows)
                 self._keep(epoch)
                 if "ap50" in row:
-                    write_picture(self.run / "curves.png", training_curves(rows, self.classes))
+                    write_chart(self.run / "curves.svg", training_curves(rows, self.classes))
                 if tell is not None:
                     tell(epoch, self.steps, self.steps, row)
             self.place.wait_for_all()

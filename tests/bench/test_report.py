@@ -12,9 +12,9 @@ from edgevision.bench.formatting import fps_text, ms_text
 from edgevision.bench.records import AgreementFigure, Glass, Moment, Sample, Sustained
 from edgevision.bench.report import html_report, markdown_report, write_report
 from edgevision.bench.summary import figures
-from edgevision.bench.svg import LinearAxis, LogAxis
 from edgevision.bench.timeline_charts import sustained_words
 from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.evaluation.svg import LinearAxis, LogAxis
 from tests.support.bench import CLIP, LIVE, run_of
 
 

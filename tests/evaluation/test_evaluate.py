@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import cv2
 import numpy as np
@@ -65,7 +66,8 @@ def test_evaluate_writes_figures_and_sheets_and_compares_models(blobs, tmp_path)
     assert json.loads((out / "evaluation.json").read_text()) == told
     assert [m["model"] for m in told["models"]] == ["blobs@1", "blind@1"]
     assert told["models"][1]["lead_of_asked_model"]["low"] > 0.5
-    for name in ("precision-recall.png", "worst.png", "best.png"):
+    assert ElementTree.parse(out / "precision-recall.svg").getroot().tag.endswith("svg")
+    for name in ("worst.png", "best.png"):
         picture = cv2.imread(str(out / name))
         assert picture is not None
         assert picture.std() > 5

@@ -12,7 +12,6 @@ from typer.testing import CliRunner
 
 from edgevision.cli.distill import app
 from edgevision.errors import MissingExtra, UsageError
-from edgevision.evaluation.plots import Line, plot, training_curves
 from edgevision.training.recipe import Phase, Recipe, read_recipe, recipe_from, shipped_recipes, softened
 
 
@@ -99,15 +98,3 @@ def test_help_is_quick_to_import_and_a_missing_extra_is_one_sentence(tmp_path, m
     got = CliRunner().invoke(app, ["train", str(tmp_path), "--student", "person", "--out", str(tmp_path / "run")])
     assert isinstance(got.exception, MissingExtra)
     assert "pip install 'edgevision[train]'" in str(got.exception)
-
-
-def test_curves_are_drawn_where_the_figures_say():
-    picture = plot("t", [Line("a", [0, 1], [0.0, 1.0])], x_name="x", y_name="", x_range=(0, 1), y_range=(0, 1))
-    blue = (picture[..., 0].astype(int) - picture[..., 2]) > 60
-    rows, columns = blue.nonzero()
-    # From the lower left corner of the frame to the upper right.
-    assert rows[columns.argmin()] > 340 and columns.min() < 75
-    assert rows[columns.argmax()] < 50 and columns.max() > 610
-    log = [{"epoch": k, "box": 1 / (k + 1), "class": 2 / (k + 1)} for k in range(4)]
-    log[3] |= {"ap50": 0.4, "ap50_by_class": {"a": 0.5}}
-    assert training_curves(log, ["a", "b"]).shape == (400, 1920, 3)

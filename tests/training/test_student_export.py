@@ -158,7 +158,7 @@ def test_training_learns(store, tmp_path):
     rows = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
     assert [r["epoch"] for r in rows] == list(range(12))
     assert rows[-1]["class"] < rows[0]["class"] / 2
-    assert (tmp_path / "run" / "curves.png").stat().st_size > 1000
+    assert (tmp_path / "run" / "curves.svg").read_text().startswith("<svg xmlns")
     assert checkpoints.load_student(tmp_path / "run").shape == SMALL
 
 
@@ -347,7 +347,7 @@ def test_the_command_line_trains_exports_and_evaluates(trained, squares, monkeyp
     assert all(o.passed for o in check_golden(detector, detector.manifest, folder))
     card = (folder / "README.md").read_text()
     assert "Before quantising" in card and "10 images, 10 labelled objects" in card
-    for name in ("precision-recall.png", "hits.jpg"):
+    for name in ("precision-recall.svg", "hits.jpg"):
         assert (folder / name).stat().st_size > 1000 and name in card
     assert "square@1" in command("evaluate", "square", "--data", squares)
     assert "exists already" in command("export", trained / "run", "--name", "square", fails=UsageError)

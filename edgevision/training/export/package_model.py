@@ -29,7 +29,7 @@ from edgevision.detectors.onnx_session import Session
 from edgevision.errors import EdgeVisionError
 from edgevision.evaluation.contact_sheet import best, precision_recall, sheet, worst
 from edgevision.evaluation.evaluate import Evaluation, evaluate
-from edgevision.evaluation.plots import write_picture
+from edgevision.evaluation.plots import write_chart, write_picture
 from edgevision.training.export.model_card import ModelCardFields, card
 
 MOST_LOSS = 0.015
@@ -260,8 +260,8 @@ def _pictures(
     """Pictures for the card: (file, what it shows)."""
     shown: list[tuple[str, str]] = []
     if evaluation is not None:
-        write_picture(folder / "precision-recall.png", precision_recall([evaluation.models[-1]]))
-        shown.append(("precision-recall.png", "precision over recall at IoU 0.5"))
+        write_chart(folder / "precision-recall.svg", precision_recall([evaluation.models[-1]]))
+        shown.append(("precision-recall.svg", "precision over recall at IoU 0.5"))
     if fields.pictures == "data" and evaluation is not None:
         model = evaluation.models[-1]
         for name, outcomes, what in (

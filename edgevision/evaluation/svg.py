@@ -1,7 +1,7 @@
-"""Drawing SVG: a picture of fixed width that grows downwards, axes, and nothing else.
+"""Drawing SVG: a picture of fixed width that grows downwards, axes, and nothing else. Every chart is drawn with it.
 
-Colours are classes, which the page's style gives a value for light, dark and paper. The width is that of a phone, so
-that letters stay readable there; on a desk the picture is shown larger.
+Colours are classes, which a page's style gives a value for light, dark and paper; a file of its own brings its style
+along. The width is that of a phone, so that letters stay readable there; on a desk the picture is shown larger.
 """
 
 from __future__ import annotations
@@ -13,6 +13,22 @@ from html import escape
 WIDTH = 420.0
 COLOURS = 8
 """Classes ``c0`` to ``c7``."""
+_LIGHT = ["#0b62b8", "#d1600a", "#0d8a63", "#a3338b", "#8a6d00", "#2a93c4", "#6b4fc4", "#5c6770"]
+_DARK = ["#5aa9f5", "#f59a4c", "#45c99a", "#e083cb", "#d8b83f", "#7fd0f2", "#ab96f2", "#9daab5"]
+"""The report's own, of bench/assets/report.css."""
+
+
+def _colours(values: Sequence[str]) -> str:
+    return "".join(f".c{k}{{fill:{v}}}.c{k}.curve{{stroke:{v}}}" for k, v in enumerate(values))
+
+
+_FILE_STYLE = (
+    "svg{background:#fff;font-family:system-ui,sans-serif}text{fill:#16202a;font-size:9.5px}.name{font-size:11px;"
+    "font-weight:600}.tick{fill:#5b6b7a}.grid{stroke:#dfe5ea;stroke-width:1}.curve{fill:none!important;"
+    f"stroke-width:1.6;stroke-linejoin:round}}{_colours(_LIGHT)}"
+    "@media(prefers-color-scheme:dark){svg{background:#11171d}text{fill:#e8edf2}.tick{fill:#9aa8b5}"
+    f".grid{{stroke:#2a343e}}{_colours(_DARK)}}}"
+)
 
 
 class Picture:
@@ -47,11 +63,20 @@ class Picture:
             self._parts.append(f'<path class="{kind}" d="{steps}{"Z" if closed else ""}"/>')
 
     def render(self) -> str:
+        """An element for a page that has the style."""
+        return self._svg("", "")
+
+    def render_file(self) -> str:
+        """A file that stands alone: light or dark as the reader has it."""
+        size = f'xmlns="http://www.w3.org/2000/svg" width="{_n(2 * WIDTH)}" height="{_n(2 * self.height)}" '
+        return self._svg(size, f"<style>{_FILE_STYLE}</style>") + "\n"
+
+    def _svg(self, attributes: str, style: str) -> str:
         return (
-            f'<svg viewBox="0 0 {_n(WIDTH)} {_n(self.height)}" role="img" '
+            f'<svg {attributes}viewBox="0 0 {_n(WIDTH)} {_n(self.height)}" role="img" '
             f'aria-label="{escape(self._title, quote=True)}">'
             f"<title>{escape(self._title)}</title><desc>{escape(self._description)}</desc>"
-            f"{''.join(self._parts)}</svg>"
+            f"{style}{''.join(self._parts)}</svg>"
         )
 
 
