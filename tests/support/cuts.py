@@ -5,6 +5,9 @@ from __future__ import annotations
 import contextlib
 import gc
 import itertools
+import os
+import shutil
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -126,3 +129,22 @@ def http_file_cuts(folder: Path) -> Iterator[Cut]:
         yield once
     finally:
         web.close()
+
+
+def no_camera() -> str | None:
+    """Why there is no camera here that can be pulled, or None."""
+    if "EDGEVISION_CAMERA" not in os.environ:
+        return "EDGEVISION_CAMERA names no vivid camera (scripts/test-rigs vivid has one)"
+    return None if shutil.which("v4l2-ctl") else "no v4l2-ctl: apt install v4l-utils"
+
+
+@contextmanager
+def camera_cuts() -> Iterator[Cut]:
+    """The kernel's vivid camera, disconnected each time; it is back once its last reader has let go."""
+    device = os.environ["EDGEVISION_CAMERA"]
+
+    def pull(_: int) -> None:
+        subprocess.run(["v4l2-ctl", "-d", device, "-c", "disconnect=1"], check=True, timeout=20)
+
+    with cut_stream(device, pull, lambda: None) as cut:
+        yield cut
