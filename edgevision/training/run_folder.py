@@ -83,40 +83,24 @@ def begin(
     if (known or (run / "last.pt").exists()) and not resume:
         raise UsageError(f"{run}: holds a training run already; go on with it by --resume, or name another --out")
     if known:
-        before = read_run(run)
-        changed = _changed(before.recipe, recipe)
-        if changed - _MAY_CHANGE:
-            raise UsageError(
-                f"{run}: holds a run of another recipe ({', '.join(sorted(changed - _MAY_CHANGE))} differ); "
-                "name another --out"
-            )
-        if changed:
-            say(f"going on with a recipe that differs in {', '.join(sorted(changed))}")
-        info = replace(before, recipe=recipe)
+        info = _resumed(run, recipe, say)
         if _whole(run):
             info.write(run)
             return info
     run.mkdir(parents=True, exist_ok=True)
     sets = [read_data(place) for place in data]
-    held = read_data(validation) if validation is not None else None
-    for one in (*sets, *([held] if held is not None else [])):
+    validation_set = read_data(validation) if validation is not None else None
+    for one in (*sets, *([validation_set] if validation_set is not None else [])):
         for sentence in one.report.sentences():
             say(sentence)
     classes = recipe.classes or tuple(dict.fromkeys(c for s in sets for c in s.classes))
-    train, val, notes = _parts(sets, held)
+    train, val, notes = _parts(sets, validation_set)
     for note in notes:
         say(note)
     _check(train, val, classes, data)
-    least = recipe.soft.least_score if recipe.soft.targets != "boxes" else None
-    longest = max(384, round(recipe.side_px * 1.2))
-    from edgevision.training.image_cache import ImageCache
-
-    counts = {}
-    for name, part, soft in (("train", train, least), ("val", val, None)):
-        say(f"decoding {len(part)} pictures for {name}")
-        left_out = ImageCache.build(run / name, _rows(part, classes, soft), longest)
-        counts[name] = len(part) - left_out
-        if counts[name] == 0:
+    counts = _decode(run, train, val, classes, recipe, say)
+    for name, count in counts.items():
+        if count == 0:
             raise UsageError(f"{', '.join(map(str, data))}: expected pictures for {name} that can be read, found none")
     teachers = {p.labels.teacher for _, p in (*train, *val) if p.labels.teacher}
     by_people = people_labelled(p for _, p in val)
@@ -125,25 +109,60 @@ def begin(
     return info
 
 
+def _resumed(run: Path, recipe: Recipe, say: Callable[[str], None]) -> RunInfo:
+    """What a run holds, with a recipe that may differ in what a run may go on with. Raises `UsageError`."""
+    before = read_run(run)
+    changed = _changed(before.recipe, recipe)
+    if changed - _MAY_CHANGE:
+        raise UsageError(
+            f"{run}: holds a run of another recipe ({', '.join(sorted(changed - _MAY_CHANGE))} differ); "
+            "name another --out"
+        )
+    if changed:
+        say(f"going on with a recipe that differs in {', '.join(sorted(changed))}")
+    return replace(before, recipe=recipe)
+
+
+def _decode(
+    run: Path,
+    train: Sequence[Named],
+    val: Sequence[Named],
+    classes: tuple[str, ...],
+    recipe: Recipe,
+    say: Callable[[str], None],
+) -> dict[str, int]:
+    """Keep both parts decoded in the run's folder; how many images of each could be read."""
+    from edgevision.training.image_cache import ImageCache
+
+    least_score = recipe.soft.least_score if recipe.soft.targets != "boxes" else None
+    longest_px = max(384, round(recipe.side_px * 1.2))
+    counts = {}
+    for name, part, soft in (("train", train, least_score), ("val", val, None)):
+        say(f"decoding {len(part)} pictures for {name}")
+        left_out = ImageCache.build(run / name, _rows(part, classes, soft), longest_px)
+        counts[name] = len(part) - left_out
+    return counts
+
+
 Named = tuple[LabelledData, Picture]
 
 
-def _parts(sets: list[LabelledData], held: LabelledData | None) -> tuple[list[Named], list[Named], list[str]]:
+def _parts(sets: list[LabelledData], validation: LabelledData | None) -> tuple[list[Named], list[Named], list[str]]:
     """Training and validation pictures with the set they come from, and what is to be said of the division."""
     notes: list[str] = []
     train: list[Named] = []
     val: list[Named] = []
     for one in sets:
         pictures: Sequence[Picture] = one.usable
-        if held is None and "val" not in {p.labels.split for p in pictures}:
+        if validation is None and "val" not in {p.labels.split for p in pictures}:
             pictures, note = split_in_memory(pictures)
             notes.append(f"{one.place}: has no part for validation; 15 % taken, near-duplicates together")
             notes += [f"{one.place}: {note}"] if note else []
         train += [(one, p) for p in pictures if p.labels.split in ("train", "")]
-        val += [(one, p) for p in pictures if p.labels.split == "val" and held is None]
-    if held is not None:
-        named = held.of_split("val").usable if "val" in held.splits else held.usable
-        val = [(held, p) for p in named]
+        val += [(one, p) for p in pictures if p.labels.split == "val" and validation is None]
+    if validation is not None:
+        named = validation.of_split("val").usable if "val" in validation.splits else validation.usable
+        val = [(validation, p) for p in named]
     return train, val, notes
 
 

@@ -51,7 +51,7 @@ class ForeignTeacher(nn.Module):
                 'teach by its boxes (targets = "scores")'
             )
         try:
-            self.graph = TorchGraph(stored.path)
+            self.graph = TorchGraph.from_onnx(stored.path)
         except ModelInvalid as exc:
             raise UsageError(str(exc)) from exc
         self.classes = (*classes, *(c for c in manifest.classes if c not in classes))

@@ -8,12 +8,14 @@ compact detectors are made of; a graph with others is refused by name. Semantics
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import onnx
 import torch
+from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -24,39 +26,32 @@ Attributes = dict[str, Any]
 Operator = Callable[[list[Any], Attributes], Any]
 
 
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operator of a graph; values go by name."""
+
+    operator: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: Attributes
+    """ONNX's, with ``outputs`` their number, and for Reshape ``was``, the static shape of its input."""
+
+
 class TorchGraph(nn.Module):
     """``forward`` takes the graph's one input, (B, 3, H, W) or (B, H, W, 3), and gives its outputs in order, as
     onnxruntime would, with B first. Raises `ModelInvalid` for a Resize to a fixed size."""
 
-    def __init__(self, path: Path) -> None:
-        """Raises `ModelInvalid` where the file is no ONNX graph or has an operator that is not known here."""
+    def __init__(
+        self, nodes: Sequence[Node], constants: Mapping[str, NDArray[Any]], input_name: str, output_names: Sequence[str]
+    ) -> None:
+        """``nodes`` in the order in which they run; ``constants`` are all values that no node makes."""
         super().__init__()
-        try:
-            model = shape_inference.infer_shapes(onnx.load(path))
-        except Exception as exc:  # onnx and protobuf each raise their own
-            raise ModelInvalid(f"{path}: cannot be read as ONNX: {' '.join(str(exc).split())[:160]}") from exc
-        graph = model.graph
-        unknown = sorted({n.op_type for n in graph.node} - _OPERATORS.keys() - {"Constant", "Reshape"})
-        constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
-        for node in graph.node:
-            if node.op_type == "Constant":
-                (value,) = [a for a in node.attribute if a.name == "value"] or [None]
-                if value is None:
-                    unknown.append("Constant without a tensor")
-                else:
-                    constants[node.output[0]] = numpy_helper.to_array(value.t)
-        inputs = [i for i in graph.input if i.name not in constants]
-        if unknown or len(inputs) != 1:
-            what = f"operators {', '.join(unknown)}" if unknown else f"{len(inputs)} inputs"
-            raise ModelInvalid(
-                f"{path.name}: expected a graph of one input and of plain convolutions to teach densely, got {what}; "
-                'teach by its boxes (targets = "scores")'
-            )
-        self.input_name = inputs[0].name
-        self.output_names = [o.name for o in graph.output]
+        self.input_name, self.output_names = input_name, list(output_names)
+        self._nodes = list(nodes)
+        self._last = {name: k for k, node in enumerate(self._nodes) for name in node.inputs}
         self._weights: dict[str, str] = {}
         self._plain: dict[str, Any] = {}
-        weights = {name for node in graph.node if node.op_type == "Conv" for name in node.input[1:]}
+        weights = {name for node in nodes if node.operator == "Conv" for name in node.inputs[1:]}
         for k, (name, value) in enumerate(constants.items()):
             if value.dtype.kind == "f" and value.size == 1 and name not in weights:
                 # A plain number changes no tensor's type, and is not fetched from a GPU.
@@ -66,26 +61,33 @@ class TorchGraph(nn.Module):
                 self.register_buffer(f"weight{k}", torch.from_numpy(value.copy()))
             else:
                 self._plain[name] = value.flatten().tolist()
-        typed = (*graph.value_info, *graph.input, *graph.output)
-        static = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in typed}
-        self._nodes = []
-        for node in graph.node:
-            if node.op_type == "Constant":
-                continue
-            values = {a.name: helper.get_attribute_value(a) for a in node.attribute}
-            if node.op_type == "Reshape":
-                values["was"] = static.get(node.input[0], [])
-            values["outputs"] = len(node.output)
-            self._nodes.append((node.op_type, list(node.input), list(node.output), values))
-        self._last = {name: k for k, (_, names, _, _) in enumerate(self._nodes) for name in names}
+
+    @classmethod
+    def from_onnx(cls, path: Path) -> TorchGraph:
+        """Raises `ModelInvalid` where the file is no ONNX graph or has an operator that is not known here."""
+        try:
+            graph = shape_inference.infer_shapes(onnx.load(path)).graph
+        except Exception as exc:  # onnx and protobuf each raise their own
+            raise ModelInvalid(f"{path}: cannot be read as ONNX: {' '.join(str(exc).split())[:160]}") from exc
+        constants, unknown = _constants(graph)
+        unknown = sorted({n.op_type for n in graph.node} - _OPERATORS.keys() - {"Constant", "Reshape"}) + unknown
+        inputs = [i for i in graph.input if i.name not in constants]
+        if unknown or len(inputs) != 1:
+            what = f"operators {', '.join(unknown)}" if unknown else f"{len(inputs)} inputs"
+            raise ModelInvalid(
+                f"{path.name}: expected a graph of one input and of plain convolutions to teach densely, got {what}; "
+                'teach by its boxes (targets = "scores")'
+            )
+        return cls(_nodes(graph), constants, inputs[0].name, [o.name for o in graph.output])
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
         known: dict[str, Any] = {self.input_name: pixels}
-        for k, (kind, names, outputs, values) in enumerate(self._nodes):
-            given = [self._value(name, known) for name in names]
-            result = _reshape(given, values) if kind == "Reshape" else _OPERATORS[kind](given, values)
-            known |= zip(outputs, result if isinstance(result, (list, tuple)) else (result,), strict=True)
-            for name in names:
+        for k, node in enumerate(self._nodes):
+            given = [self._value(name, known) for name in node.inputs]
+            operator = _reshape if node.operator == "Reshape" else _OPERATORS[node.operator]
+            result = operator(given, node.attributes)
+            known |= zip(node.outputs, result if isinstance(result, (list, tuple)) else (result,), strict=True)
+            for name in node.inputs:
                 if self._last[name] == k and name not in self.output_names:
                     known.pop(name, None)
         return [known[name] for name in self.output_names]
@@ -96,6 +98,36 @@ class TorchGraph(nn.Module):
         if name in self._weights:
             return getattr(self, self._weights[name])
         return self._plain.get(name)
+
+
+def _constants(graph: onnx.GraphProto) -> tuple[dict[str, NDArray[Any]], list[str]]:
+    """All values that the file holds, by name, and what is unknown of them."""
+    constants = {c.name: numpy_helper.to_array(c) for c in graph.initializer}
+    unknown = []
+    for node in graph.node:
+        if node.op_type == "Constant":
+            value = next((a for a in node.attribute if a.name == "value"), None)
+            if value is None:
+                unknown.append("Constant without a tensor")
+            else:
+                constants[node.output[0]] = numpy_helper.to_array(value.t)
+    return constants, unknown
+
+
+def _nodes(graph: onnx.GraphProto) -> list[Node]:
+    """The graph's operators in order, without its constants."""
+    typed = (*graph.value_info, *graph.input, *graph.output)
+    static = {v.name: [d.dim_value for d in v.type.tensor_type.shape.dim] for v in typed}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Constant":
+            continue
+        attributes = {a.name: helper.get_attribute_value(a) for a in node.attribute}
+        if node.op_type == "Reshape":
+            attributes["was"] = static.get(node.input[0], [])
+        attributes["outputs"] = len(node.output)
+        nodes.append(Node(node.op_type, list(node.input), list(node.output), attributes))
+    return nodes
 
 
 def _reshape(given: list[Any], values: Attributes) -> Tensor:

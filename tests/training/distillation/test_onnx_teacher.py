@@ -65,7 +65,7 @@ def test_the_coarsest_stride_is_folded_into_the_students_own(tmp_path):
     picture = RNG.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
     boxes, scores = seen_by(teacher, picture)
     assert len(boxes) == 64 + 16 + 4
-    graph = TorchGraph(stored.path).eval()
+    graph = TorchGraph.from_onnx(stored.path).eval()
     pixels = torch.from_numpy(picture[..., ::-1].transpose(2, 0, 1)[None].astype(np.float32))
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in ((123.0, 116.0, 103.0), (58.0, 57.0, 56.0)))
     maps = graph((pixels - mean) / std)

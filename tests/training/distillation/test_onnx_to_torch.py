@@ -28,7 +28,7 @@ def outputs_of(path, pixels):
     ids=["the size it was exported for", "another size"],
 )
 def test_a_graph_in_torch_says_what_onnxruntime_says_in_any_batch_and_size(tmp_path, exported, fed):
-    graph = TorchGraph(written(tmp_path / "small.onnx", network(exported))).eval()
+    graph = TorchGraph.from_onnx(written(tmp_path / "small.onnx", network(exported))).eval()
     reference = written(tmp_path / "reference.onnx", network(fed))
     pixels = np.random.default_rng(1).normal(size=(3, 3, fed, fed)).astype(np.float32)
     with torch.no_grad():
@@ -81,17 +81,17 @@ NONE = np.zeros(0, np.float32)
 def test_each_operator_is_onnxruntimes(tmp_path, kind, constants, attributes, outputs):
     path = one_node(tmp_path / "one.onnx", kind, *constants, attributes=attributes, outputs=outputs)
     pixels = RNG.normal(size=(1, 4, 7, 9)).astype(np.float32)
-    got = TorchGraph(path)(torch.from_numpy(pixels))
+    got = TorchGraph.from_onnx(path)(torch.from_numpy(pixels))
     for one, other in zip(got, Session(path.read_bytes(), kind).run(pixels), strict=True):
         np.testing.assert_allclose(one.numpy(), other, atol=1e-5)
 
 
 def test_a_graph_that_torch_cannot_take_is_refused_by_name(tmp_path):
     with pytest.raises(ModelInvalid, match="operators Erf; teach by its boxes"):
-        TorchGraph(one_node(tmp_path / "one.onnx", "Erf"))
+        TorchGraph.from_onnx(one_node(tmp_path / "one.onnx", "Erf"))
     (tmp_path / "bad.onnx").write_bytes(b"no graph")
     with pytest.raises(ModelInvalid, match=r"bad\.onnx: cannot be read as ONNX"):
-        TorchGraph(tmp_path / "bad.onnx")
+        TorchGraph.from_onnx(tmp_path / "bad.onnx")
 
 
 @pytest.mark.parametrize("name", ["picodet_s_416", "nanodet_m_320", "yolox_nano"])
@@ -104,6 +104,6 @@ def test_published_detectors_are_what_they_are_in_onnxruntime(name):
     pixels = np.random.default_rng(0).normal(size=(2, 3, side, side)).astype(np.float32)
     pixels = pixels * 60 + 110 if name == "yolox_nano" else pixels
     with torch.no_grad():
-        got = TorchGraph(path).eval()(torch.from_numpy(pixels))
+        got = TorchGraph.from_onnx(path).eval()(torch.from_numpy(pixels))
     for one, other in zip(got, outputs_of(path, pixels), strict=True):
         np.testing.assert_allclose(one.numpy(), other, atol=1e-3)
