@@ -102,7 +102,8 @@ class ContextManaged:
 class Detector(Protocol):
     """Anything that finds objects in a picture: a compact model or a foundation model.
 
-    `detect` is called by one thread at a time.
+    This is all that a detector must have. What it may have besides is a protocol of its own: `HasMinScore`,
+    `HasShownScore`, `StagedDetector`, `Closeable`. `detect` is called by one thread at a time.
     """
 
     @property
@@ -118,12 +119,38 @@ class Detector(Protocol):
         ...
 
 
-def shown_score(detector: Detector, default: float = 0.3) -> float:
-    """The least score that a detector's results are to show, 0-1.
+@runtime_checkable
+class HasMinScore(Protocol):
+    """A detector whose threshold may be set."""
 
-    It may give more doubtful boxes than that, for a tracker to look at.
-    """
-    return float(getattr(detector, "shown_score", getattr(detector, "min_score", default)))
+    min_score: float
+    """It gives boxes from this score on, 0-1."""
+
+
+@runtime_checkable
+class HasShownScore(Protocol):
+    """A detector that may give more doubtful boxes than its results are to show: a tracker looks at them."""
+
+    @property
+    def shown_score(self) -> float:
+        """The least score that is shown, 0-1."""
+        ...
+
+
+@runtime_checkable
+class Closeable(Protocol):
+    """What holds something to let go of."""
+
+    def close(self) -> None:
+        """Idempotent."""
+        ...
+
+
+def shown_score(detector: Detector, default: float = 0.3) -> float:
+    """The least score that a detector's results are to show, 0-1; ``default`` where it has no threshold."""
+    if isinstance(detector, HasShownScore):
+        return detector.shown_score
+    return detector.min_score if isinstance(detector, HasMinScore) else default
 
 
 @runtime_checkable

@@ -212,3 +212,13 @@ def test_wait_for_is_written_once():
         if isinstance(node, ast.FunctionDef) and node.name == "wait_for"
     ]
     assert places == ["waiting.py"]
+
+
+def test_what_a_detector_may_have_is_asked_of_protocols():
+    """No ``getattr(detector, "…")``: `edgevision.interfaces` says what a detector must and may have."""
+    called = ("getattr", "hasattr", "setattr")
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in called:
+                asked = ast.unparse(node.args[0]).rpartition(".")[2]
+                assert asked not in ("detector", "_detector", "teacher", "first", "model"), f"{path.name}:{node.lineno}"

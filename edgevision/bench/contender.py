@@ -20,10 +20,11 @@ from edgevision.bench.predict import at_cadence, find, scores_kept
 from edgevision.bench.records import Block, ContenderRecord
 from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.foundation import is_foundation
+from edgevision.detectors.foundation.base import FoundationDetector
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import MOST_BYTES, find_model, load_detector
 from edgevision.errors import ModelNotFound
-from edgevision.interfaces import Detector, Source
+from edgevision.interfaces import Closeable, Detector, HasMinScore, Source
 from edgevision.pipeline.loop import Pipeline
 from edgevision.pipeline.memory import peak_rss_mib
 from edgevision.pipeline.tracking_stage import tracker_for
@@ -122,10 +123,10 @@ class Contender:
             kind="foundation" if foundation else "other",
             threads=threads_known,
             streams=wanted.streams,
-            random_weights=bool(getattr(detector, "random_weights", False)),
-            mode=str(getattr(detector, "mode", "")),
+            random_weights=isinstance(detector, FoundationDetector) and detector.random_weights,
+            mode=detector.mode if isinstance(detector, FoundationDetector) else "",
             classes=detector.classes,
-            min_score=getattr(detector, "min_score", None),
+            min_score=detector.min_score if isinstance(detector, HasMinScore) else None,
             alone="detect() on a picture that is ready, with the model's own preparation",
         )
 
@@ -223,9 +224,8 @@ class Contender:
     def close(self) -> None:
         for turn in self._turns.values():
             turn.close()
-        closes = getattr(self._detector, "close", None)
-        if closes is not None:
-            closes()
+        if isinstance(self._detector, Closeable):
+            self._detector.close()
 
     def _turn(self, address: str) -> TurnSource:
         if address not in self._turns:

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from edgevision.bench.image_sets import FrameSet
 from edgevision.bench.records import ContenderRecord
-from edgevision.interfaces import Detector
+from edgevision.interfaces import Detector, HasMinScore
 from edgevision.pipeline.detection_interval import Cadence
 from edgevision.pipeline.tracking_stage import TrackingStage, tracker_for
 from edgevision.types import Detections, Frame, SourceInfo
@@ -47,12 +47,11 @@ def find(
 @contextmanager
 def scores_kept(detector: Detector) -> Iterator[None]:
     """Whatever threshold a detector is given meanwhile, it has its own again."""
-    before = getattr(detector, "min_score", None)
+    before = detector.min_score if isinstance(detector, HasMinScore) else None
     try:
         yield
     finally:
-        if before is not None:
-            _give(detector, before)
+        _give(detector, before)
 
 
 def _each(detector: Detector, frame_set: FrameSet, min_score: float | None) -> Iterator[Detections]:
@@ -75,5 +74,5 @@ def _some(detector: Detector, frame_set: FrameSet, min_score: float | None, ever
 
 
 def _give(detector: Detector, min_score: float | None) -> None:
-    if min_score is not None and hasattr(detector, "min_score"):
+    if min_score is not None and isinstance(detector, HasMinScore):
         detector.min_score = min_score

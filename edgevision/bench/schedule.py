@@ -21,7 +21,7 @@ _WARM_UP_S = (0.5, 4.0)
 """Warming up goes on in steps of the first until it has settled, at least for two, at most for the second figure."""
 _SLOW_FRAME_S = 1.0
 """Slower ones are warm after their first frame, and not warmed up for the loop again."""
-_VERY_SLOW_FRAME_S = 10.0
+_VERY_SLOW_FRAME_S = 20.0
 """Of slower ones a single frame is measured: a foundation model on a small board must not take the whole morning."""
 _LEAST_BLOCKS = 3
 _ENOUGH_FRAMES = 20

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.errors import UsageError
-from edgevision.interfaces import ContextManaged, Detector, shown_score
+from edgevision.interfaces import Closeable, ContextManaged, Detector, HasMinScore, shown_score
 from edgevision.types import Detections
 
 MOST_LOOKED_AT = 16
@@ -38,11 +38,12 @@ class SecondStage(ContextManaged):
     @property
     def min_score(self) -> float:
         """The first's: lower for a tracker, which looks at doubtful boxes too."""
-        return float(getattr(self.first, "min_score", 0.0))
+        return self.first.min_score if isinstance(self.first, HasMinScore) else 0.0
 
     @min_score.setter
     def min_score(self, score: float) -> None:
-        setattr(self.first, "min_score", score)  # noqa: B010 - a Detector need not have one
+        if isinstance(self.first, HasMinScore):
+            self.first.min_score = score
 
     @property
     def shown_score(self) -> float:
@@ -62,9 +63,8 @@ class SecondStage(ContextManaged):
 
     def close(self) -> None:
         """Closes the first where it can be."""
-        close = getattr(self.first, "close", None)
-        if close is not None:
-            close()
+        if isinstance(self.first, Closeable):
+            self.first.close()
 
 
 def cut_out(pixels: NDArray[np.uint8], box: NDArray[np.float32], margin: float = MARGIN) -> NDArray[np.uint8]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edgevision.detectors.foundation import foundation_kind, is_foundation, load_foundation
+from edgevision.detectors.foundation.base import FoundationDetector
 from edgevision.detectors.foundation.prompts import Prompts
 from edgevision.detectors.registry import load_detector
 from edgevision.errors import UsageError
@@ -61,4 +62,4 @@ def load_teacher(spec: TeacherSpec, wanted: Prompts, min_score: float) -> Detect
 
 def unread_answers(teacher: Detector) -> int:
     """How many answers of a language model could not be read so far: it found nothing, and that means nothing."""
-    return int(getattr(getattr(teacher, "answers", None), "unparsable", 0))
+    return teacher.unread_answers if isinstance(teacher, FoundationDetector) else 0

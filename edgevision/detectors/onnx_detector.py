@@ -16,6 +16,7 @@ from edgevision.detectors.manifest import Manifest
 from edgevision.detectors.preprocess import Letterbox, Prepared, Preprocessor
 from edgevision.detectors.rotated_boxes import rotated_nms
 from edgevision.errors import ModelFailed, ModelInvalid, UsageError
+from edgevision.interfaces import Detector
 from edgevision.types import Detections
 
 MOST_CANDIDATES = 3000
@@ -140,6 +141,11 @@ class OnnxDetector:
             keep = np.argpartition(-found.scores, MOST_CANDIDATES)[:MOST_CANDIDATES]
             found = found.take(keep)
         return found
+
+
+def own_threshold(detector: Detector, default: float = 0.3) -> float:
+    """The score threshold of a compact model's manifest, whatever it is set to now; ``default`` for other detectors."""
+    return detector.manifest.thresholds.score if isinstance(detector, OnnxDetector) else default
 
 
 def _check_input(manifest: Manifest, session: InferenceSession) -> None:

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edgevision.datasets.annotations import Annotations
 from edgevision.detectors.boxes import FloatArray, IntArray, area
 from edgevision.evaluation.matching import match
-from edgevision.interfaces import Detector
+from edgevision.interfaces import Detector, HasMinScore
 from edgevision.types import Detections
 
 THRESHOLDS = tuple(0.5 + 0.05 * k for k in range(10))
@@ -37,15 +37,14 @@ def scores_from(detector: Detector, least: float = LEAST_SCORE) -> Iterator[None
 
     A detector without a ``min_score`` gives what it gives. Nothing else may use the detector in the meantime.
     """
-    own = getattr(detector, "min_score", None)
-    if own is None:
+    if not isinstance(detector, HasMinScore):
         yield
         return
-    detector.min_score = least  # type: ignore[attr-defined]
+    own, detector.min_score = detector.min_score, least
     try:
         yield
     finally:
-        detector.min_score = own  # type: ignore[attr-defined]
+        detector.min_score = own
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from edgevision.datasets.annotations import Annotations, LabelledData, Picture, 
 from edgevision.datasets.class_mapping import numbers_in
 from edgevision.detectors.boxes import iou
 from edgevision.detectors.foundation.prompts import Prompts
+from edgevision.detectors.onnx_detector import own_threshold
 from edgevision.errors import ModelFailed, SourceBroken, UsageError
 from edgevision.evaluation.average_precision import (
     LEAST_SCORE,
@@ -244,8 +245,7 @@ def _report(
 ) -> ModelReport:
     labelled = {data.classes[k]: v for k, v in verdicts.items() if v.labels.sum()}
     by_size = {s: [judge(run.found, truth, k, (SAME_OBJECT_IOU,), span) for k in verdicts] for s, span in SIZES.items()}
-    manifest = getattr(run.detector, "manifest", None)
-    threshold = float(manifest.thresholds.score) if manifest is not None else 0.3
+    threshold = own_threshold(run.detector)
     outcomes = tuple(outcome_of(p, f, threshold) for p, f in zip(pictures, run.found, strict=True))
     return ModelReport(
         name=run.detector.name,

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from edgevision.detectors.boxes import area, clip
 from edgevision.errors import UsageError
-from edgevision.interfaces import Detector, Tracker, shown_score
+from edgevision.interfaces import Detector, HasMinScore, Tracker, shown_score
 from edgevision.tracking.bytetrack import ByteTracker, doubtful_score
 from edgevision.types import Detections, Frame, SourceInfo
 
@@ -18,7 +18,7 @@ def tracker_for(detector: Detector, source: SourceInfo) -> ByteTracker:
     """A tracker for what ``detector`` finds in ``source``. From now on the detector gives doubtful boxes too, which a
     tracker looks at, where it has a ``min_score`` to lower."""
     sure = shown_score(detector)
-    if hasattr(detector, "min_score"):
+    if isinstance(detector, HasMinScore):
         detector.min_score = doubtful_score(sure)
     return ByteTracker.for_scores(sure, source.fps or USUAL_FPS)
 
@@ -40,6 +40,7 @@ class TrackingStage:
             )
         self._tracker, self._min_score = tracker, min_score
         self._detector: Detector | None = None
+        self._shown_score = 0.0
 
     @property
     def detector(self) -> Detector:
@@ -52,8 +53,10 @@ class TrackingStage:
         old, self._detector = self._detector, detector
         if self._tracker is None:
             return found
-        if old is not None and old is not detector:
-            _change(self._tracker, old, detector)
+        if old is not detector:
+            self._shown_score = shown_score(detector, 0.0)
+            if old is not None:
+                _change(self._tracker, old, detector)
         return self._shown(self._tracker.update(found, frame.moment_ns))
 
     def predicted(self, frame: Frame) -> Detections:
@@ -64,7 +67,7 @@ class TrackingStage:
         return self._shown(replace(moved, boxes=boxes).select(area(boxes) > 0))
 
     def _shown(self, found: Detections) -> Detections:
-        least = self._min_score if self._min_score is not None else shown_score(self.detector, 0.0)
+        least = self._min_score if self._min_score is not None else self._shown_score
         return found.select(found.scores >= least)
 
 

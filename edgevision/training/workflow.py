@@ -22,7 +22,7 @@ from edgevision.datasets.storage import write_whole
 from edgevision.deployment.add_model import add_to_store
 from edgevision.detectors.load import TeacherSpec, load_teacher
 from edgevision.errors import UsageError
-from edgevision.interfaces import ContextManaged, Detector
+from edgevision.interfaces import Closeable
 from edgevision.regular_file import parse_json, read_regular_text
 from edgevision.training.export.export import export_any
 from edgevision.training.export.model_card import ModelCardFields
@@ -151,16 +151,13 @@ def _check(line: Workflow, done: dict[str, str]) -> None:
 
             read_data(line.people)
         for teacher in line.teachers:
-            _close(load_teacher(teacher, line.settings.wanted, line.settings.trust.doubt))
+            loaded = load_teacher(teacher, line.settings.wanted, line.settings.trust.doubt)
+            if isinstance(loaded, Closeable):
+                loaded.close()
     if "train" not in done and line.recipe.trainer == "own":
         from edgevision.training.train import check_weights
 
         check_weights(line.recipe, line.folder / "run", line.settings.wanted.classes)
-
-
-def _close(detector: Detector) -> None:
-    if isinstance(detector, ContextManaged):
-        detector.close()
 
 
 def _of_this_recipe(line: Workflow, done: dict[str, str], shown: Shown) -> dict[str, str]:

@@ -60,6 +60,10 @@ class ApiDetector(FoundationDetector):
         return self._client.usage
 
     @property
+    def unread_answers(self) -> int:
+        return self.answers.unparsable
+
+    @property
     def account(self) -> str:
         return "; ".join(part for part in (self.answers.words, self.usage.words) if part)
 

@@ -73,6 +73,11 @@ class FoundationDetector(ContextManaged):
         """What the questions so far came to, in words; empty for a model that is asked none."""
         return ""
 
+    @property
+    def unread_answers(self) -> int:
+        """How many answers could not be read so far; 0 for a model that is asked nothing in words."""
+        return 0
+
     def close(self) -> None:
         """Let go of the network. Twice is once."""
         self._closed = True

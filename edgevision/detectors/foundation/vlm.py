@@ -77,6 +77,10 @@ class LanguageDetector(TorchDetector):
         raise NotImplementedError
 
     @property
+    def unread_answers(self) -> int:
+        return self.answers.unparsable
+
+    @property
     def account(self) -> str:
         return self.answers.words
 

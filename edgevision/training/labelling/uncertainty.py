@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.detectors.onnx_detector import own_threshold
 from edgevision.evaluation.agreement import Agreement
 from edgevision.interfaces import Detector
 from edgevision.types import Detections
@@ -18,7 +19,7 @@ def doubts_in(pixels: NDArray[np.uint8], model: Detector | None, other: Detector
     """Sum over boxes of how near they lie to the model's threshold, and of disagreements; and each in words."""
     if model is None:
         return 0.0, []
-    threshold = _threshold(model)
+    threshold = own_threshold(model)
     found = model.detect(pixels)
     near = np.maximum(0, 1 - np.abs(found.scores - threshold) / _DOUBT_SPAN)
     reasons = [
@@ -42,18 +43,13 @@ def load_doubter(model: str, threads: int | None = None) -> Detector:
     return load_teacher(TeacherSpec(model, threads=threads), Prompts.default(), _LEAST_SCORE)
 
 
-def _threshold(detector: Detector) -> float:
-    manifest = getattr(detector, "manifest", None)
-    return float(manifest.thresholds.score) if manifest is not None else 0.3
-
-
 def _disagreement(one: Detector, found: Detections, other: Detector, theirs: Detections) -> tuple[float, list[str]]:
     """Sure boxes of either that the other does not have."""
     doubt, words = 0.0, []
     for a, seen, b, again in ((one, found, other, theirs), (other, theirs, one, found)):
         agreement = Agreement(a.classes, b.classes)
-        shown = again.select(again.scores >= _threshold(b) - _DOUBT_SPAN)
-        agreement.add(seen, shown, _threshold(a) + _DOUBT_SPAN)
+        shown = again.select(again.scores >= own_threshold(b) - _DOUBT_SPAN)
+        agreement.add(seen, shown, own_threshold(a) + _DOUBT_SPAN)
         lost = sum(c.old - c.found_again for c in agreement.counts.values())
         if lost:
             doubt += lost
