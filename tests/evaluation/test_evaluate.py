@@ -20,6 +20,7 @@ from edgevision.evaluation.evaluate import evaluate, load_to_measure, of_part, o
 from edgevision.training.export import package_model
 from edgevision.training.export.model_card import ModelCardFields
 from edgevision.types import Detections
+from tests.support.measuring import detections
 from tests.support.models import blob_frame_pixels, blob_model
 
 
@@ -81,6 +82,34 @@ def test_a_model_of_other_classes_and_a_part_that_is_not_there_are_refused(blobs
         evaluate([load_to_measure(str(model), held.classes)], read_data(data))
     with pytest.raises(UsageError, match=r"expected a part of .* \(train, val\) or all, got 'test'"):
         of_part(held, "test")
+
+
+class Finder:
+    """Finds what it is told to, of its own classes, in every image."""
+
+    def __init__(self, name, classes, rows):
+        self.name, self.classes = name, classes
+        self._found = detections(rows)
+
+    def detect(self, pixels):
+        return self._found
+
+
+def test_models_are_compared_on_the_classes_that_both_know(tmp_path):
+    """One knows hats and people, the other people and dogs: as many, but not the same."""
+    (tmp_path / "images").mkdir()
+    (tmp_path / "labels").mkdir()
+    (tmp_path / "data.yaml").write_text("names: [hat, person, dog]\n")
+    for k in range(3):
+        cv2.imwrite(str(tmp_path / f"images/{k}.png"), np.zeros((100, 100, 3), np.uint8))
+        (tmp_path / f"labels/{k}.txt").write_text("".join(f"{c} 0.{2 * c + 1} 0.5 0.1 0.2\n" for c in range(3)))
+    hat, person, dog = ([x, 40, x + 10, 60, 0.9] for x in (5, 25, 45))
+    one = Finder("one", ("hat", "person"), [[*hat, 0], [*person, 1]])
+    other = Finder("other", ("person", "dog"), [[*person, 0]])
+    report = evaluate([one, other], read_data(tmp_path), bootstrap=20).models[1]
+    assert report.by_class["dog"].value == 0
+    assert (report.lead.value, report.lead.low, report.lead.high) == (0, 0, 0)
+    assert evaluate([one, Finder("c", ("dog",), [[*dog, 0]])], read_data(tmp_path)).models[1].lead is None
 
 
 class HatFinder:
