@@ -67,7 +67,7 @@ def _read(
     layout, name = _layout(place, classes, unnamed, report)
     found = layout.images()
     if not found:
-        raise UsageError(f"{place}: expected images beside its labels, found none")
+        raise UsageError(f"{place}: expected images beside its labels, found none; export it with its images")
     chosen = _spread(_of_part(found, part, report, place), limit, report, place)
     return LabelledData(str(place), layout.classes, read_found(layout, chosen, report, progress), name, report)
 

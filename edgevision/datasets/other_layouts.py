@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import islice
@@ -56,6 +57,8 @@ JSON_LAYOUTS = (
     Known("Labelbox", "convert with labelbox's SDK to COCO", lambda v: _has(_first(v), "data_row")),
     Known("BDD100K", "python -m bdd100k.label.to_coco", lambda v: _has(_first(v), "name", "labels")),
     Known("FiftyOne", "dataset.export(dataset_type=fo.types.COCODetectionDataset)", lambda v: _has(v, "samples")),
+    Known("Segment Anything's", "datum convert -if segment_anything -f coco_instances -- --save-media",
+          lambda v: _has(v, "image", "annotations")),
     Known("COCO captions, stuff or panoptic", "give instances_*.json", lambda v: _has(v, "images", "annotations")),
 )  # fmt: skip
 XML_LAYOUTS = (
@@ -79,6 +82,17 @@ _SUFFIXES = {
 }
 
 
+TEXT_LAYOUTS = (
+    ("KITTI", "datum convert -if kitti -f coco_instances -- --save-media", re.compile(r"[A-Za-z_]+( -?[\d.]+){14,15}")),
+    ("MOT", "datum convert -if mot_seq_gt -f coco_instances -- --save-media", re.compile(r"\d+(, ?-?[\d.]+){5,9}")),
+    ("DOTA", "from ultralytics.data.converter import convert_dota_to_yolo_obb",
+     re.compile(r"(-?[\d.]+ ){8}[A-Za-z][\w-]* \d")),
+    ("a list of labels, not a row of numbers a label", "export again as COCO or YOLO",
+     re.compile(r"\S+\.(?:jpe?g|png)[ ,](-?[\d.]+[ ,]){4}", re.IGNORECASE)),
+)  # fmt: skip
+"""Name, way and what the first line of a text file looks like."""
+
+
 def way_from(place: Path) -> str:
     """A sentence that names the layout of a file or a folder and the way to one that is read; nothing if unknown."""
     files = [place] if place.is_file() else list(islice(files_below(place), 100 * _MOST_FILES))
@@ -90,11 +104,24 @@ def way_from(place: Path) -> str:
             known = _known(path)
             if known is not None:
                 return f"{path.name} is {known.name}, which is not read: {known.way}"
+    for path in [p for p in files if p.suffix.lower() == ".txt"][:_MOST_FILES]:
+        line = _first_line(path)
+        for name, way, pattern in TEXT_LAYOUTS:
+            if pattern.match(line):
+                return f"{path.name} is {name}, which is not read: {way}"
     for path in files:
         if path.suffix.lower() in _SUFFIXES:
             name, way = _SUFFIXES[path.suffix.lower()]
             return f"{path.name} is {name}, which is not read: {way}"
     return ""
+
+
+def _first_line(path: Path) -> str:
+    try:
+        with path.open(encoding="utf-8", errors="replace") as file:
+            return next((line for line in islice(file, 5) if line.strip() and ":" not in line), "")[:500]
+    except OSError:
+        return ""
 
 
 def _known(path: Path) -> Known | None:

@@ -1,4 +1,5 @@
-"""Pascal VOC read: one XML file an image, of VOC itself, Roboflow, CVAT, labelImg, FiftyOne and supervision.
+"""Pascal VOC read: one XML file an image, of VOC itself, Roboflow, CVAT, labelImg, Label Studio, FiftyOne,
+Datumaro and supervision, and the old LabelMe's.
 
 Corners are taken as they stand. VOC counts pixels from 1, most tools from 0: a box can be one pixel off.
 """
@@ -6,6 +7,7 @@ Corners are taken as they stand. VOC counts pixels from 1, most tools from 0: a 
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from collections.abc import Sequence
 from functools import partial
@@ -21,6 +23,9 @@ from edgevision.datasets.safe_names import safe_name
 from edgevision.datasets.text_encoding import read_text
 from edgevision.datasets.xml_file import Element, read_xml
 from edgevision.errors import UsageError
+
+_AXIS = re.compile(r"[xy]\d*$")
+_MASKS = ("segmentationclass", "segmentationobject", "masks")
 
 
 class VocFolder:
@@ -39,7 +44,7 @@ class VocFolder:
         self._xml_of: dict[Path, Path] = {}
         self._images = [self._found(xml) for xml in self._elements]
         labelled = {image.path for image in self._images}
-        for path in (p for many in self._by_stem.values() for p in many if p not in labelled):
+        for path in (p for many in self._by_stem.values() for p in many if p not in labelled and not _is_mask(p)):
             self._images.append(FoundImage(path, self._labels(path), None))
 
     def images(self) -> list[FoundImage]:
@@ -105,7 +110,7 @@ class VocFolder:
         element = self._elements[xml]
         if not isinstance(element, Element):
             raise element
-        objects = element.all("object")
+        objects = [o for o in element.all("object") if o.value("deleted") != "1"]
         if not objects:
             self._report.add("nothing", xml, "has no object", image)
         boxes = all_or_error(objects, lambda one: self._box(one, f"{xml}:{one.line}", image, size_wh))
@@ -148,6 +153,11 @@ def _annotation(path: Path) -> Element | LabelError | None:
     return element if element.tag == "annotation" else None
 
 
+def _is_mask(image: Path) -> bool:
+    """Whether it is in a folder of VOC's or LabelMe's masks, which are no images of the dataset."""
+    return any(part.casefold() in _MASKS for part in image.parts[:-1])
+
+
 def _common(one: Path, other: Path) -> int:
     """Folders that two ways share before they part."""
     return sum(a == b for a, b in zip(one.parts, other.parts, strict=False)) * 2 - len(one.parts)
@@ -164,7 +174,8 @@ def _corners(element: Element, place: str) -> tuple[float, ...]:
         return x - half_w, y - half_h, x + half_w, y + half_h
     outline = element.first("polygon")
     if outline is not None:
-        pairs = [(p.tag[0], _number(outline, p.tag, place)) for p in outline.children if p.tag[:1] in ("x", "y")]
+        points = outline.all("pt") or [outline]  # the old LabelMe's <pt><x>, Roboflow's <x1><y1><x2>
+        pairs = [(c.tag[0], _number(p, c.tag, place)) for p in points for c in p.children if _AXIS.match(c.tag)]
         xs, ys = [v for axis, v in pairs if axis == "x"], [v for axis, v in pairs if axis == "y"]
         if len(xs) > 2 and len(ys) > 2:
             return min(xs), min(ys), max(xs), max(ys)

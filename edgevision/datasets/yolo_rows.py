@@ -17,6 +17,7 @@ from edgevision.datasets.reading_report import LabelError, ReadingReport, all_or
 
 SLACK = 0.02
 """Of the image: a coordinate this far over its edge is clipped, one further is an impossible number."""
+POLYGON_SLACK = 0.5
 _SURE_ROWS = 8
 """From so many rows of one length on, that length is no chance."""
 
@@ -162,21 +163,22 @@ def boxes_of(
 
 
 def _box(row: Row, values: Sequence[float]) -> tuple[float, ...]:
-    if min(values) < -SLACK or max(values) > 1 + SLACK:
-        pixels = "; pixels stand where shares are expected" if max(values) > 2 else ""
-        shown = " ".join(row.words[:4])[:60]
-        raise LabelError("bad number", row.place, f"expected shares of the image, 0 to 1, got {shown}{pixels}")
+    _check_shares(row, values, SLACK, " ".join(row.words[:4])[:60])
     x, y, w, h = values
     return x - w / 2, y - h / 2, x + w / 2, y + h / 2
 
 
 def _polygon(row: Row, values: Sequence[float]) -> tuple[float, ...]:
-    if min(values) < -SLACK or max(values) > 1 + SLACK:
-        pixels = "; pixels stand where shares are expected" if max(values) > 2 else ""
-        shown = f"{min(values):g} to {max(values):g}"
-        raise LabelError("bad number", row.place, f"expected shares of the image, 0 to 1, got {shown}{pixels}")
+    # Its corners may hang over the edge as far as a box's may, which has its centre inside.
+    _check_shares(row, values, POLYGON_SLACK, f"{min(values):g} to {max(values):g}")
     xs, ys = values[::2], values[1::2]
     return min(xs), min(ys), max(xs), max(ys)
+
+
+def _check_shares(row: Row, values: Sequence[float], slack: float, shown: str) -> None:
+    if min(values) < -slack or max(values) > 1 + slack:
+        pixels = "; pixels stand where shares are expected" if max(values) > 2 else ""
+        raise LabelError("bad number", row.place, f"expected shares of the image, 0 to 1, got {shown}{pixels}")
 
 
 def _score(row: Row, end: Sequence[float]) -> float:

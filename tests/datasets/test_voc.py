@@ -75,6 +75,18 @@ def test_parts_of_a_body_are_no_objects_and_turned_boxes_enclosed(tmp_path):
     assert boxes_of(read_data(tmp_path)) == {"a": [("dog", (10, 20, 40, 60)), ("cat", (90, 30, 110, 70))]}
 
 
+def test_the_old_labelmes_outlines_and_masks(tmp_path):
+    image(tmp_path / "Images/train/a.jpg")
+    image(tmp_path / "Masks/train/a_mask_0.png")
+    points = "".join(f"<pt><x>{x}</x><y>{y}</y></pt>" for x, y in ((10, 20), (40, 20), (40, 60)))
+    outline = f"<deleted>0</deleted><polygon><username>me</username>{points}</polygon>"
+    gone = "<object><name>cat</name><deleted>1</deleted></object>"
+    text(tmp_path / "Annotations/train/a.xml", voc(f"<object><name>dog</name>{outline}</object>{gone}"))
+    data = read_data(tmp_path)
+    assert boxes_of(data) == DOG
+    assert counts(data) == {}
+
+
 def test_the_images_own_size_and_name_count(tmp_path):
     image(tmp_path / "a.jpg")
     text(tmp_path / "a.xml", voc(OBJECT, "../../other.jpg", "<width>100</width><height>200</height>"))
@@ -161,6 +173,15 @@ CVAT = '<?xml version="1.0"?><annotations><version>1.1</version><image id="0" na
         ("results.json", [{"image_id": 1, "category_id": 1, "bbox": [], "score": 1}], "COCO results"),
         ("train/_annotations.csv", "filename,width\n", r"a table \(CSV\)"),
         ("train/_annotations.tfrecord", "", "TFRecord"),
+        (
+            "train/label_2/a.txt",
+            "Car 0.00 0 -1.57 599.41 156.40 629.75 189.25 2.85 2.63 12.34 0.47 1.49 69.44 -1.56\n",
+            "KITTI, which is not read: datum",
+        ),
+        ("gt/gt.txt", "1,1,912,484,97,109,0,7,1\n", "MOT, which is not read: datum"),
+        ("labelTxt/a.txt", "imagesource:GoogleEarth\ngsd:0.1\n10.0 20 40 20 40 60 10 60 plane 0\n", "DOTA"),
+        ("train.txt", "images/a.jpg 10,20,40,60,1\n", "a list of labels"),
+        ("a.json", {"image": {"file_name": "a.jpg"}, "annotations": []}, "Segment Anything"),
         ("dataset.tar.gz", "", "a packed archive, which is not read: unpack it"),
     ],
 )

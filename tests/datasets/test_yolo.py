@@ -226,6 +226,12 @@ def test_a_slight_overhang_is_clipped(tmp_path):
     assert [r.place.rsplit(":", 1)[1] for r in data.report.of("clipped")] == ["1"]
 
 
+def test_a_polygon_may_hang_over_as_a_box_may(tmp_path):
+    data = read_data(yolo(tmp_path, "1 0.6 0.1 1.05 0.1 1.05 0.9 0.6 0.9\n"))
+    assert boxes_of(data) == {"a": [("dog", (120, 10, 200, 90))]}
+    assert counts(data) == {"clipped": 1}
+
+
 def test_a_label_mostly_outside_fails_its_image(tmp_path):
     data = read_data(yolo(tmp_path, "1 0.99 0.99 0.5 0.5\n"))
     assert "a.txt:1: expected a label inside the image of 200 × 100 px" in data.report.first_failure()
