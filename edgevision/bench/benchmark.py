@@ -17,7 +17,7 @@ from edgevision.bench.contender import Contender, ContenderSpec
 from edgevision.bench.image_sets import FrameSet, Truth, data_set, labelled_set, unlabelled_set
 from edgevision.bench.machine import Bystanders, Gauges, Sampler, commit, describe_machine
 from edgevision.bench.records import AccuracyFigure, AgreementFigure, BenchRun, Clip, ContenderRecord, Sample, Settings
-from edgevision.bench.schedule import Measurable, Progress, Schedule, Task, silent
+from edgevision.bench.schedule import Measurable, Progress, Race, Schedule, Task, silent
 from edgevision.bench.sustained import SUSTAINED_BLOCK_S, Sustaining
 from edgevision.bench.worker_process import Sparing, Worker
 from edgevision.detectors.foundation import foundation_kind
@@ -127,11 +127,12 @@ class Bench:
         find: Collection[str] | None = None,
         sustained_s: float | None = None,
         alone: bool = True,
+        race: Race | None = None,
     ) -> None:
         """Warm up, measure in rounds, look at what each finds; then, if asked, one of them for minutes.
 
         ``find``: the labels of those whose accuracy is wanted; by default all. ``alone``: whether inference is timed
-        without the loop as well. Ctrl-C ends it and keeps what is there.
+        without the loop as well; ``race`` may drop contenders after each round. Ctrl-C ends it and keeps what is there.
         """
         for label, taken in self._taken.items():
             for k, (address, clip) in enumerate(self._clips):
@@ -142,7 +143,7 @@ class Bench:
         try:
             self._rounds.warm_up()
             bystanders = Bystanders()
-            self._rounds.take()
+            self._rounds.take(race=race)
             spent_ns = sum(b.cpu_ns for task in self._rounds.tasks for b in task.blocks if b.round >= 0)
             self._busy_elsewhere = bystanders.share(spent_ns / 1e9)
             self._weigh()  # before pictures for accuracy are drawn there
@@ -155,6 +156,11 @@ class Bench:
             self._interrupted = True
         finally:
             self._samples = sampler.stop()
+
+    def more(self, labels: Collection[str], rounds: int) -> None:
+        """Further rounds of some contenders, after `measure`."""
+        self._rounds.dropped = set(self._contenders) - set(labels)
+        self._rounds.take(1 + max((b.round for t in self._rounds.tasks for b in t.blocks), default=-1), rounds)
 
     def result(self) -> BenchRun:
         """What was measured until now."""

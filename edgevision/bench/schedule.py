@@ -92,6 +92,10 @@ class Task:
         )
 
 
+Race = Callable[[list[Task]], set[str]]
+"""From the tasks measured until now to the labels of contenders that need no more rounds."""
+
+
 class Schedule:
     """Takes tasks in turns, so that whatever drifts (clock, heat, neighbours) hits all of them alike."""
 
@@ -109,11 +113,13 @@ class Schedule:
         self.tasks: list[Task] = []
         self.failures: dict[str, ModelFailed] = {}
         """By label. A contender that failed is left out from then on, unless it was the only one."""
+        self.dropped: set[str] = set()
+        """Labels of contenders that a race is over for."""
 
     @property
     def living(self) -> Iterator[Task]:
-        """Tasks of contenders that have not failed."""
-        return (task for task in self.tasks if task.label not in self.failures)
+        """Tasks of contenders that have not failed and are still in the race."""
+        return (t for t in self.tasks if t.label not in self.failures and t.label not in self.dropped)
 
     def warm_up(self) -> None:
         """Every task until it has settled, or long enough."""
@@ -122,9 +128,9 @@ class Schedule:
             with self._guarded(task):
                 self._warm_one(task)
 
-    def take(self) -> None:
-        """All rounds."""
-        rounds = self._settings.rounds
+    def take(self, first: int = 0, rounds: int | None = None, race: Race | None = None) -> None:
+        """``rounds`` rounds, numbered from ``first``; by default all. After each, ``race`` names contenders to drop."""
+        rounds = self._settings.rounds if rounds is None else rounds
         plan = {id(task): self.blocks_of(task) for task in self.living}
         total_s = sum(self._seconds_of(task, plan[id(task)]) for task in self.living)
         done_s = 0.0
@@ -136,8 +142,10 @@ class Schedule:
                     continue
                 self._progress(f"{task.label}, {task.kind} on {task.clip.shown}", done_s, total_s)
                 with self._guarded(task):
-                    self._take_one(task, count, number)
+                    self._take_one(task, count, first + number)
                 done_s += self._seconds_of(task, count) / max(1, count)
+            if race is not None:
+                self.dropped |= race(list(self.living))
 
     def blocks_of(self, task: Task) -> int:
         """In how many rounds a task is: in all, unless one of its frames takes longer than a block should."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +17,21 @@ from edgevision.bench.clips import BUNDLED
 from edgevision.bench.contender import ContenderSpec
 from edgevision.bench.formatting import ms_text
 from edgevision.bench.records import AccuracyFigure, BenchRun, Settings
-from edgevision.bench.schedule import Progress, silent
+from edgevision.bench.schedule import Progress, Task, silent
 from edgevision.bench.statistics import Estimate, FloatArray, percentiles
 from edgevision.bench.summary import Figures, figures, find_series, work_ms
 from edgevision.bench.tuning_candidates import DETECT_EVERY, candidates
 from edgevision.concurrency import usable_cores
+from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.registry import user_data_folder
 from edgevision.errors import EdgeVisionError, UsageError
 
 _ROUNDS = 8
+_MORE_ROUNDS = 4
+MOST_S = 110.0
+"""After so long no further round is begun."""
+_ENOUGH_FRAMES = 20
+_HOPELESS = 1.3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,8 @@ class Tried:
     frame_p95_ms: Estimate
     """Of single frames, whichever."""
     fps: Estimate
+    engine: str | None
+    """What ran the network."""
     verdict: str
     """``holds`` or ``misses`` the budget, or ``cannot tell``."""
 
@@ -55,6 +65,8 @@ class Tried:
         if self.wanted.threads is not None:
             values["threads"] = self.wanted.threads
         values["workers"] = self.wanted.streams
+        if self.engine is not None and self.engine != DEFAULT_ENGINE:
+            values["engine"] = self.engine
         if self.wanted.detect_every > 1:
             values["detect_every"] = self.wanted.detect_every
         return values
@@ -91,10 +103,19 @@ def tune_settings(
     source: str | None = None,
     data: Path | None = None,
     seconds: float = 4.0,
+    engine: str = DEFAULT_ENGINE,
+    most_s: float = MOST_S,
+    clock: Callable[[], float] = time.monotonic,
     progress: Progress | None = None,
 ) -> Tuning:
-    """Measure every candidate in turns, and choose. Raises `EdgeVisionError` where a model or source cannot be used."""
-    wanted = candidates(models, usable_cores())
+    """Measure every candidate in turns, and choose.
+
+    Settings that clearly miss the budget are dropped after a round or two; those that could still be the best and
+    cannot be told from the budget get further rounds until ``most_s`` are spent. Raises `EdgeVisionError` where a model
+    or source cannot be used.
+    """
+    began_s = clock()
+    wanted = candidates(models, usable_cores(), engine)
     run = Bench(Settings(seconds=seconds, rounds=_ROUNDS), progress=progress or silent)
     labels: dict[str, ContenderSpec] = {}
     try:
@@ -106,10 +127,34 @@ def tune_settings(
         for one in wanted:
             labels[run.add_worker(one, cold_starts=1)] = one
         looked_at = {_eyes(one): label for label, one in reversed(labels.items())}
-        run.measure(data, find=set(looked_at.values()), alone=False)
-        return choose(run.result(), labels, budget_ms)
+        run.measure(data, find=set(looked_at.values()), alone=False, race=partial(_out_of_the_race, labels, budget_ms))
+        tuning = choose(run.result(), labels, budget_ms)
+        while (close := _undecided(tuning)) and clock() - began_s < most_s:
+            run.more(close, _MORE_ROUNDS)
+            tuning = choose(run.result(), labels, budget_ms)
+        return tuning
     finally:
         run.close()
+
+
+def _out_of_the_race(labels: dict[str, ContenderSpec], budget_ms: float, tasks: list[Task]) -> set[str]:
+    """Settings whose median frame alone is well over the budget: no further round could let them hold it."""
+    out = set()
+    for task in tasks:
+        blocks = work_ms(task.series()) if task.measured else []
+        spent = np.concatenate(blocks) if blocks else np.zeros(0)
+        # Where 1 of N frames is detected, most frames are cheap: their median says nothing of the mean that counts.
+        every = labels[task.label].detect_every
+        if every == 1 and len(spent) >= _ENOUGH_FRAMES and float(np.median(spent)) > _HOPELESS * budget_ms:
+            out.add(task.label)
+    return out
+
+
+def _undecided(tuning: Tuning) -> list[str]:
+    """Labels of settings that could still be the best, but cannot be told from the budget."""
+    known = [t.ap50 for t in tuning.tried if t.verdict == "holds" and t.ap50 is not None]
+    least = max(known, default=0.0)
+    return [t.label for t in tuning.tried if t.verdict == "cannot tell" and (t.ap50 is None or t.ap50 > least)]
 
 
 def _eyes(wanted: ContenderSpec) -> tuple[str, int | None, int]:
@@ -124,6 +169,7 @@ def choose(run: BenchRun, labels: dict[str, ContenderSpec], budget_ms: float) ->
     for figure in run.accuracy:
         if figure.data == run.accuracy[0].data:  # figures on different pictures cannot be compared
             accuracy.setdefault(_eyes(labels[figure.contender]), figure)
+    engines = {c.label: c.engine for c in run.contenders}
     tried = []
     for f in figures(run):
         if f.kind != "loop" or f.label not in labels:
@@ -141,6 +187,7 @@ def choose(run: BenchRun, labels: dict[str, ContenderSpec], budget_ms: float) ->
                 p95_ms=p95,
                 frame_p95_ms=f.work.p95,
                 fps=f.fps,
+                engine=engines.get(f.label),
                 verdict=_holds(p95, f.fps, budget_ms, f.live),
             )
         )

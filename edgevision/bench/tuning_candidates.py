@@ -5,15 +5,30 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from edgevision.bench.contender import ContenderSpec, float_twin
+from edgevision.detectors.engines import DEFAULT_ENGINE
 from edgevision.detectors.onnx_session import Session
-from edgevision.detectors.registry import find_model, read_graph
+from edgevision.detectors.registry import find_model, read_graph, stored_names
+from edgevision.errors import EdgeVisionError
 
 SIDES_PX = (192, 256, 320, 416, 512, 640)
 DETECT_EVERY = (1, 2, 3)
 """Rarer detections than that were not worth it: what came meanwhile is missed for longer than a tenth of a second."""
 
 
-def candidates(models: Sequence[str], cores: int) -> list[ContenderSpec]:
+def models_finding(classes: Sequence[str]) -> list[str]:
+    """Names of the stored models that find all of these classes, the float twins of others left out."""
+    found = []
+    for name in stored_names():
+        try:
+            manifest = find_model(name).manifest
+        except EdgeVisionError:
+            continue  # one damaged model must not keep the others from being tuned
+        if manifest is not None and set(classes) <= set(manifest.classes):
+            found.append(name)
+    return [name for name in found if name.removesuffix("-float") == name or name.removesuffix("-float") not in found]
+
+
+def candidates(models: Sequence[str], cores: int, engine: str = DEFAULT_ENGINE) -> list[ContenderSpec]:
     """Every setting worth trying: models and their float twins, input sizes a graph leaves open, threads, streams.
 
     Raises what `find_model` raises.
@@ -28,7 +43,7 @@ def candidates(models: Sequence[str], cores: int) -> list[ContenderSpec]:
     for name in dict.fromkeys(names):
         for side in _sides(name):
             for threads, streams in ways(cores):
-                found.append(ContenderSpec(name, threads=threads, streams=streams, side_px=side))
+                found.append(ContenderSpec(name, threads=threads, streams=streams, side_px=side, engine=engine))
     return found
 
 

@@ -118,15 +118,23 @@ def report(
 @app.command()
 def tune(
     budget_ms: Annotated[str, typer.Option(metavar="MS", help="Time budget per frame: 33 (ms), or 30fps.")] = "33",
-    model: Annotated[list[str] | None, typer.Option(help="Model to consider. Repeatable. Default: person.")] = None,
+    model: Annotated[
+        list[str] | None, typer.Option(help="Model to consider. Repeatable. Default: all that find --classes.")
+    ] = None,
+    classes: Annotated[str, typer.Option(help="Comma-separated list of classes that the models must find.")] = "person",
     source: Annotated[str | None, typer.Option(help="Source to run on. Default: the bundled clip.")] = None,
     data: Annotated[Path | None, typer.Option(help="Labelled dataset (YOLO or COCO), for accuracy.")] = None,
-    seconds: Annotated[float, typer.Option(min=0.1, help="Seconds for each setting.")] = 4.0,
+    engine: Annotated[
+        str, typer.Option(help="Inference engine: onnxruntime, openvino, or auto (times the installed ones first).")
+    ] = "auto",
+    seconds: Annotated[
+        float, typer.Option(min=0.1, help="Seconds for each setting; close ones get more, within two minutes.")
+    ] = 2.0,
     write: Annotated[
         bool, typer.Option("--write", help="Store the result as the default of `edgevision run`.")
     ] = False,
 ) -> None:
-    """Find the most accurate setting within a time budget: model, input size, threads, workers, --detect-every.
+    """Find the most accurate setting within a time budget: model, engine, input size, threads, workers, --detect-every.
 
     Example:
 
@@ -134,18 +142,31 @@ def tune(
     """
     from edgevision.bench.image_sets import data_set
     from edgevision.bench.tuning import defaults_file, parse_budget_ms, tune_settings, write_defaults
+    from edgevision.bench.tuning_candidates import models_finding
     from edgevision.cli.bench_console import progress_bar, show_tuning
     from edgevision.cli.console import announce
     from edgevision.cli.outputs import check_folder
+    from edgevision.deployment.engine_trial import choose_and_keep
+    from edgevision.detectors.engines import AUTO, check_engine, installed_engines
+    from edgevision.errors import UsageError
 
+    if engine != AUTO:
+        check_engine(engine)
     limit_ms = parse_budget_ms(budget_ms)
     if data is not None:
         data_set(data)  # what is wrong with it is said before anything is measured
     if write:
         check_folder("--write", defaults_file().parent)
+    wanted = [name.strip() for name in classes.split(",") if name.strip()]
+    models = model or models_finding(wanted)
+    if not models:
+        raise UsageError(f"--classes: expected classes that an installed model finds, got {classes!r}")
+    if engine == AUTO and len(installed_engines()) > 1:
+        for name in models:
+            announce(f"{name}: {choose_and_keep(name).chosen} is the fastest engine that agrees")
     with progress_bar() as progress:
         tuning = tune_settings(
-            model or ["person"], limit_ms, source=source, data=data, seconds=seconds, progress=progress
+            models, limit_ms, source=source, data=data, seconds=seconds, engine=engine, progress=progress
         )
     show_tuning(tuning)
     if write and tuning.best is not None:

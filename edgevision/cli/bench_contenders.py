@@ -5,6 +5,7 @@ from __future__ import annotations
 from edgevision.bench.baseline import default_baseline, reference_notes
 from edgevision.bench.contender import ContenderSpec, float_twin
 from edgevision.cli.bench_options import BenchOptions
+from edgevision.detectors.engines import AUTO, check_engine
 from edgevision.detectors.foundation import PREFIX, foundation_kind
 from edgevision.errors import UsageError
 
@@ -35,10 +36,12 @@ def _compact(options: BenchOptions) -> tuple[list[ContenderSpec], list[str]]:
             name,
             threads=count,
             streams=options.workers,
+            engine=engine,
             detect_every=options.detect_every,
             prompts=options.prompts,
         )
         for name in names
+        for engine in _engines(options)
         for count in _thread_counts(options)
     ]
     return specs, notes
@@ -71,6 +74,14 @@ def _foundation_name(name: str) -> str:
     full = name if name.startswith(PREFIX) else PREFIX + name
     foundation_kind(full)
     return full
+
+
+def _engines(options: BenchOptions) -> list[str]:
+    """Names of engines, each usable here. Raises `UsageError` and `MissingExtra`."""
+    names = [name.strip() for name in options.engine.split(",") if name.strip()]
+    if not names:
+        raise UsageError("--engine: expected names of engines with commas between, got nothing")
+    return [name if name == AUTO else check_engine(name) for name in dict.fromkeys(names)]
 
 
 def _thread_counts(options: BenchOptions) -> list[int | None]:

@@ -81,6 +81,14 @@ class BenchOptions:
     workers: Annotated[
         int, typer.Option(min=1, max=64, help="Frames inferred in parallel.", rich_help_panel=_SPEED)
     ] = 1
+    engine: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME[,NAME]",
+            help="Inference engine of compact models: onnxruntime, openvino, auto; a,b measures both.",
+            rich_help_panel=_SPEED,
+        ),
+    ] = "auto"
     detect_every: Annotated[
         int,
         typer.Option(min=1, metavar="N", help="Detect on every Nth frame only.", rich_help_panel=_SPEED),

@@ -412,3 +412,23 @@ def test_power_while_idle(system):
     assert made._idle_w is not None
     assert made._idle_w > 0
     assert np.isfinite(made._idle_w)
+
+
+def test_a_contender_dropped_from_the_race_gets_no_further_round():
+    clock = FakeClock()
+    one, two = Scripted("one", clock, 5.0), Scripted("two", clock, 20.0)
+    made = rounds_of(one, two, clock=clock)
+    made.warm_up()
+    made.take(race=lambda tasks: {"two"} if len(tasks[0].blocks) > 5 else set())
+    assert sum(number >= 0 for _, number in one.calls) == 16
+    assert 1 <= sum(number >= 0 for _, number in two.calls) < 8
+
+
+def test_further_rounds_are_numbered_on():
+    clock = FakeClock()
+    one = Scripted("one", clock, 5.0)
+    made = rounds_of(one, clock=clock)
+    made.warm_up()
+    made.take()
+    made.take(first=16, rounds=3)
+    assert [number for _, number in one.calls if number >= 0] == list(range(19))

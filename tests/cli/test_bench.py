@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from importlib.util import find_spec
 
 import cv2
@@ -21,11 +22,14 @@ from edgevision.bench.clips import BUNDLED
 from edgevision.bench.contender import ContenderSpec, precision_of
 from edgevision.bench.image_sets import labelled_set
 from edgevision.bench.records import BenchRun
+from edgevision.bench.schedule import Task
 from edgevision.bench.summary import figures
-from edgevision.bench.tuning import choose, parse_budget_ms, tune_settings, write_defaults
-from edgevision.bench.tuning_candidates import candidates, ways
+from edgevision.bench.tuning import _out_of_the_race, choose, parse_budget_ms, tune_settings, write_defaults
+from edgevision.bench.tuning_candidates import candidates, models_finding, ways
 from edgevision.bench.worker_process import Worker
 from edgevision.cli import app
+from edgevision.cli.bench_contenders import contenders_of
+from edgevision.cli.bench_options import BenchOptions
 from edgevision.cli.defaults import run_defaults
 from edgevision.errors import EdgeVisionError, MissingExtra, ModelFailed, ModelNotFound, UsageError
 from tests.support.bench import CLIP, loop_block, run_of
@@ -253,6 +257,33 @@ def test_a_float_twin_is_a_candidate(own):
     assert {w.model for w in found} == {"blobs", "blobs-float"}
     assert len(found) == 6
     assert all(w.side_px is None for w in found)  # the graph fixes its size
+
+
+def test_tuning_considers_every_model_that_finds_what_is_asked_for(own):
+    blob_model(own / "data/edgevision/models/other", name="other")
+    blob_model(own / "data/edgevision/models/other-float", name="other-float")
+    assert models_finding(["blob"]) == ["blobs", "other"]  # float twins are candidates by themselves
+    assert models_finding(["blob", "car"]) == []
+    assert set(models_finding(["person"])) >= {"person", "person-tiny", "hardhat"}
+
+
+def test_a_setting_well_over_the_budget_leaves_the_race():
+    spec = ContenderSpec("blobs")
+    slow, fast = (Task(None, name, "loop", "clip", CLIP) for name in ("slow", "fast"))
+    for number in range(3):
+        slow.blocks.append(loop_block(number, [100.0] * 20))
+        fast.blocks.append(loop_block(number, [10.0] * 20))
+    labels = {"slow": spec, "fast": spec}
+    assert _out_of_the_race(labels, 33.0, [slow, fast]) == {"slow"}
+    assert _out_of_the_race({"slow": replace(spec, detect_every=3), "fast": spec}, 33.0, [slow, fast]) == set()
+
+
+def test_bench_measures_each_engine_that_is_named(own):
+    options = BenchOptions(model=["blobs"], engine="onnxruntime, auto", baseline=["none"])
+    specs, _ = contenders_of(options)
+    assert [spec.engine for spec in specs] == ["onnxruntime", "auto"]
+    with pytest.raises(UsageError, match="expected one of auto, onnxruntime"):
+        contenders_of(BenchOptions(model=["blobs"], engine="onnx"))
 
 
 @pytest.mark.parametrize(("text", "ms"), [("33ms", 33), ("0.05s", 50), ("30fps", 1000 / 30), ("25", 25)])
