@@ -183,6 +183,20 @@ def test_only_the_command_line_writes_to_stderr():
     assert not writing
 
 
+def test_the_tests_that_the_arm64_rig_runs_exist():
+    """The rig is not run with the other tests, so a moved test would be missed late."""
+    folder = Path(__file__).parent
+    named = {
+        node.targets[0].id: ast.literal_eval(node.value)
+        for node in ast.parse((folder / "rigs/test_arm64_rig.py").read_text()).body
+        if isinstance(node, ast.Assign) and node.targets[0].id in ("TESTS", "LEFT_OUT")
+    }
+    assert not [name for name in named["TESTS"] if not (folder / name).is_file()]
+    for name in named["LEFT_OUT"]:
+        file, _, test = name.partition("::")
+        assert f"def {test}(" in (folder / file).read_text()
+
+
 def test_no_test_imports_a_test():
     wrong = [
         f"{path.relative_to(TESTS)}:{node.lineno}"

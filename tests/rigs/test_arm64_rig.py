@@ -23,27 +23,27 @@ ARM64 = Rootfs(
 )
 
 TESTS = (
-    "test_boxes.py",
-    "test_slot_meter.py",
-    "test_preprocess.py",
-    "test_kalman_assign.py",
-    "test_decode.py",
-    "test_decode_families.py",
-    "test_models.py",
-    "test_track.py",
-    "test_render.py",
-    "test_capture_files.py",
-    "test_source_contract.py",
-    "test_camera.py",
-    "test_picamera.py",
-    "test_publish_json.py",
-    "test_publish_video.py",
-    "test_sink_contract.py",
-    "test_doctor.py",
+    "detectors/test_boxes.py",
+    "pipeline/test_queue_metrics.py",
+    "detectors/test_preprocess.py",
+    "tracking/test_kalman_assignment.py",
+    "detectors/test_ultralytics_decoder.py",
+    "detectors/test_decoders.py",
+    "detectors/test_registry.py",
+    "tracking/test_bytetrack.py",
+    "sinks/test_render.py",
+    "capture/test_files.py",
+    "capture/test_source_contract.py",
+    "capture/test_camera.py",
+    "capture/test_picamera.py",
+    "sinks/test_json_lines.py",
+    "sinks/test_video_file.py",
+    "sinks/test_sink_contract.py",
+    "cli/test_doctor.py",
 )
 """Floors 0 to 2, and the doctor. What needs a browser, a screen or an RTSP server is not there."""
 
-LEFT_OUT = ("test_camera.py::test_a_device_that_is_no_camera",)
+LEFT_OUT = ("capture/test_camera.py::test_a_device_that_is_no_camera",)
 """qemu-user answers every V4L2 ioctl with ENOSYS, where a kernel says ENOTTY of what is no camera."""
 
 
