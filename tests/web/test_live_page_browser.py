@@ -188,7 +188,7 @@ def test_space_pauses_and_goes_on_s_saves_q_quits(tab, loop):
     before = loop.snapshots
     tab.keyboard.press("s")
     wait_for(lambda: loop.snapshots == before + 1)
-    playwright.expect(tab.locator("#toast")).to_contain_text("saved where edgevision runs")
+    playwright.expect(tab.locator("#toast")).to_contain_text("saved on the machine that runs edgevision")
     tab.keyboard.press("Control+q")
     time.sleep(0.2)
     assert not loop.controls.quitting, "Ctrl+Q is the browser's"
