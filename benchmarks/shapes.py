@@ -22,8 +22,9 @@ from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import Session
 from edgevision.detectors.registry import load_detector
 from edgevision.training.export.model_card import ModelCardFields
-from edgevision.training.export.onnx_export import export_float, put_front_in_graph, quantise
+from edgevision.training.export.onnx_export import export_float, put_front_in_graph
 from edgevision.training.export.package_model import machine_in_words, manifest_for, median_ms
+from edgevision.training.export.quantize_int8 import quantise
 from edgevision.training.student import Student, StudentShape
 
 WIDTHS, DEPTHS, NECK, SIDE = (24, 48, 96, 192), (1, 2, 3, 2), 48, 320

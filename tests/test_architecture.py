@@ -12,7 +12,7 @@ import pytest
 PACKAGE = Path(__file__).resolve().parents[1] / "edgevision"
 
 FLOORS: list[list[str]] = [
-    ["errors", "types", "interfaces", "concurrency", "regular_file", "printable", "child_process"],
+    ["errors", "types", "interfaces", "concurrency", "frame_queue", "regular_file", "printable", "child_process"],
     ["capture", "detectors"],
     ["tracking", "sinks", "datasets"],
     ["pipeline", "evaluation", "events"],

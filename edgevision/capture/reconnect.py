@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.errors import SourceError, SourceLost
+from edgevision.frame_queue import BoundedQueue, Closed
 from edgevision.interfaces import ContextManaged, Source
 from edgevision.types import Frame, SourceInfo
 

@@ -22,8 +22,8 @@ from edgevision.capture.integrity import IntegrityCheck
 from edgevision.capture.redact import hide_credentials
 from edgevision.capture.stream_open import is_live, is_loose_mjpeg, open_stream, reason_of, without_address
 from edgevision.capture.video import Converter, fps_of, frames_of, video_of, whole_pictures
-from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.errors import SourceBroken, SourceError, SourceLost, SourceNotFound
+from edgevision.frame_queue import BoundedQueue, Closed
 from edgevision.interfaces import ContextManaged
 from edgevision.types import Frame, SourceInfo
 

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.deployment.candidate import Candidate
 from edgevision.deployment.gates import Gates
 from edgevision.deployment.rollout_log import Refused, RolloutLog
 from edgevision.evaluation.agreement import SURE_MARGIN, Agreement
+from edgevision.frame_queue import BoundedQueue, Closed
 from edgevision.interfaces import Detector, Loop, shown_score
 from edgevision.types import Detections, Result, SourceInfo
 

@@ -21,8 +21,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.detectors.boxes import iou, nms
+from edgevision.detectors.boxes import iou
 from edgevision.detectors.manifest import InputRecipe, Manifest, Resize
+from edgevision.detectors.nms import nms
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.onnx_session import Session
 from edgevision.types import Detections

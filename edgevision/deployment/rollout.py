@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
-from edgevision.concurrency import BoundedQueue
 from edgevision.deployment import gates as table
 from edgevision.deployment.candidate import Candidate, PreloadCheck
 from edgevision.deployment.gate_context import LOOK_S, GateContext
@@ -16,6 +15,7 @@ from edgevision.deployment.gates import Gate, Gates
 from edgevision.deployment.report import Progress, SwapReport, Verdict
 from edgevision.deployment.rollout_log import Refused, RolloutLog
 from edgevision.errors import EdgeVisionError, ModelError
+from edgevision.frame_queue import BoundedQueue
 from edgevision.interfaces import Detector, Loop
 from edgevision.types import Result
 

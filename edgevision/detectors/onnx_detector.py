@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.detectors.boxes import nms
 from edgevision.detectors.decoders import Candidates, Head, make_decoder
 from edgevision.detectors.engines import DEFAULT_ENGINE, InferenceSession
 from edgevision.detectors.manifest import Manifest
+from edgevision.detectors.nms import nms
 from edgevision.detectors.preprocess import Letterbox, Prepared, Preprocessor
 from edgevision.detectors.rotated_boxes import rotated_nms
 from edgevision.errors import ModelFailed, ModelInvalid, UsageError

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.detectors.boxes import area, nms
+from edgevision.detectors.boxes import area
+from edgevision.detectors.nms import nms
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.zoom_regions import RegionPlanner, tiles
 from edgevision.errors import UsageError

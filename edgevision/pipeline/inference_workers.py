@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.concurrency import BoundedQueue, Closed
+from edgevision.frame_queue import BoundedQueue, Closed
 from edgevision.interfaces import Detector, Source, StagedDetector, shown_score
 from edgevision.pipeline.detection_interval import Cadence
 from edgevision.types import Detections, Frame

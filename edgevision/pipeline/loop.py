@@ -10,8 +10,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.concurrency import Closed
 from edgevision.errors import EdgeVisionError, UsageError
+from edgevision.frame_queue import Closed
 from edgevision.interfaces import Controls, Detector, Renderer, Sink, Source, StagedDetector, Tracker
 from edgevision.pipeline.detection_interval import usable
 from edgevision.pipeline.inference_workers import InferenceWorkers, Job, as_staged

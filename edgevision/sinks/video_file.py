@@ -18,8 +18,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.concurrency import BoundedQueue, Closed
 from edgevision.errors import SinkError
+from edgevision.frame_queue import BoundedQueue, Closed
 from edgevision.interfaces import ContextManaged
 from edgevision.sinks.render import Renderer
 from edgevision.sinks.video_encoder import FORMATS, TICKS_PER_S, VideoEncoder

@@ -22,9 +22,9 @@ from edgevision.detectors.registry import from_metadata
 from edgevision.errors import EdgeVisionError
 from edgevision.training.export.export_run import calibration_pictures, completed, measured_on
 from edgevision.training.export.model_card import ModelCardFields
-from edgevision.training.export.onnx_export import quantise
 from edgevision.training.export.options import ExportOptions
 from edgevision.training.export.package_model import PackagedModel, Variant, package
+from edgevision.training.export.quantize_int8 import quantise
 from edgevision.training.image_cache import ImageCache
 from edgevision.training.recipe import Recipe
 from edgevision.training.run_folder import begin, read_run

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from edgevision.datasets.annotations import Annotations
-from edgevision.detectors.boxes import nms
+from edgevision.detectors.nms import nms
 from edgevision.evaluation.average_precision import LEAST_SCORE, judge, mean_ap50
 from edgevision.training.augment import single
 from edgevision.training.image_cache import ImageCache

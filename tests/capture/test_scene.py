@@ -22,6 +22,7 @@ from edgevision.capture.scenery.view import View
 from edgevision.capture.scenery.walk import Standing, Walking
 from edgevision.capture.scenery.world import PLACES, World
 from edgevision.detectors import boxes
+from edgevision.detectors.nms import nms
 from edgevision.errors import UsageError
 from edgevision.evaluation.matching import hits
 from tests.support.places import SHARED
@@ -454,7 +455,7 @@ def yolox_people(session, picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     found = boxes.from_centres(np.concatenate([centres, sides], 1)) / np.float32(scale)
     sure = scores >= 0.35
     found, scores = found[sure], scores[sure]
-    kept = boxes.nms(found, scores, np.zeros(len(found), np.int64), 0.6)
+    kept = nms(found, scores, np.zeros(len(found), np.int64), 0.6)
     return found[kept], scores[kept]
 
 

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.detectors import boxes as bx
+from edgevision.detectors.nms import nms
 
 
 def reference_iou(a, b):
@@ -41,7 +42,7 @@ def test_nms_is_its_definition(rows, limit_iou, seed):
     boxes = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in rows], np.float32).reshape(-1, 4)
     classes = np.array([c for *_, c in rows], np.int64)
     scores = np.random.default_rng(seed).permutation(len(rows)).astype(np.float32) / 100
-    assert list(bx.nms(boxes, scores, classes, limit_iou)) == reference_nms(boxes, scores, classes, limit_iou)
+    assert list(nms(boxes, scores, classes, limit_iou)) == reference_nms(boxes, scores, classes, limit_iou)
 
 
 @settings(max_examples=50, deadline=None)
@@ -55,7 +56,7 @@ def test_iou_is_its_definition(a_rows, b_rows):
 
 def test_nms_keeps_at_most_the_limit():
     boxes = np.array([[10 * k, 0, 10 * k + 5, 5] for k in range(20)], np.float32)
-    kept = bx.nms(boxes, np.linspace(0, 1, 20).astype(np.float32), np.zeros(20, np.int64), 0.5, limit=3)
+    kept = nms(boxes, np.linspace(0, 1, 20).astype(np.float32), np.zeros(20, np.int64), 0.5, limit=3)
     assert list(kept) == [19, 18, 17]
 
 

@@ -27,7 +27,7 @@ from edgevision.errors import EdgeVisionError, UsageError  # noqa: E402
 from edgevision.training import checkpoints, loss, trainer, workflow  # noqa: E402
 from edgevision.training.device import Place  # noqa: E402
 from edgevision.training.distillation import dense  # noqa: E402
-from edgevision.training.export import export_run, onnx_export  # noqa: E402
+from edgevision.training.export import export_run, onnx_export, quantize_int8  # noqa: E402
 from edgevision.training.export.model_card import ModelCardFields  # noqa: E402
 from edgevision.training.export.options import ExportOptions  # noqa: E402
 from edgevision.training.image_cache import ImageCache  # noqa: E402
@@ -75,7 +75,7 @@ def test_int8_stays_near_float_and_reads_pixels_directly(student, tmp_path):
     whole, small = tmp_path / "float.onnx", tmp_path / "int8.onnx"
     onnx_export.export_float(student, SIDE, whole)
     rng = np.random.default_rng(0)
-    onnx_export.quantise(whole, small, (rng.random((1, 3, SIDE, SIDE), np.float32) for _ in range(8)))
+    quantize_int8.quantise(whole, small, (rng.random((1, 3, SIDE, SIDE), np.float32) for _ in range(8)))
     for path in (whole, small):
         onnx_export.put_front_in_graph(path, {})
     kinds = [n.op_type for n in onnx.load(small).graph.node]

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from edgevision.detectors.boxes import nms
 from edgevision.detectors.foundation.base import Found
+from edgevision.detectors.nms import nms
 
 if TYPE_CHECKING:
     import torch

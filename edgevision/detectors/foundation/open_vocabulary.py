@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.detectors.boxes import from_centres, nms
+from edgevision.detectors.boxes import from_centres
 from edgevision.detectors.foundation.base import Found
 from edgevision.detectors.foundation.prompts import Prompts
+from edgevision.detectors.nms import nms
 
 if TYPE_CHECKING:
     import torch

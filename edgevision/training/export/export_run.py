@@ -19,9 +19,10 @@ from edgevision.evaluation.evaluate import of_part
 from edgevision.training.augment import single
 from edgevision.training.checkpoints import checkpoint_of, load_student, read_checkpoint
 from edgevision.training.export.model_card import ModelCardFields
-from edgevision.training.export.onnx_export import export_float, halve_weights, put_front_in_graph, quantise
+from edgevision.training.export.onnx_export import export_float, halve_weights, put_front_in_graph
 from edgevision.training.export.options import ExportOptions
 from edgevision.training.export.package_model import PackagedModel, Variant, manifest_for, package
+from edgevision.training.export.quantize_int8 import quantise
 from edgevision.training.image_cache import ImageCache
 from edgevision.training.run_folder import RunInfo, read_run
 from edgevision.training.student import Student

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgevision.datasets.annotations import ScoreThresholds
-from edgevision.detectors.boxes import FloatArray, IntArray, iou, nms
+from edgevision.detectors.boxes import FloatArray, IntArray, iou
+from edgevision.detectors.nms import nms
 from edgevision.interfaces import Detector
 from edgevision.types import Detections
 

@@ -18,7 +18,7 @@ from edgevision.detectors.manifest import read_manifest  # noqa: E402
 from edgevision.detectors.onnx_session import Session  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
 from edgevision.training import checkpoints, loss  # noqa: E402
-from edgevision.training.export import onnx_export, restore  # noqa: E402
+from edgevision.training.export import onnx_export, quantize_int8, restore  # noqa: E402
 from edgevision.training.recipe import Recipe, Soft, read_recipe  # noqa: E402
 from edgevision.training.student import Student, StudentShape, cell_centres  # noqa: E402
 from edgevision.training.train import train_student  # noqa: E402
@@ -50,7 +50,9 @@ def exported(student, tmp_path_factory):
     paths = {kind: folder / f"{kind}.onnx" for kind in ("float", "int8", "half")}
     onnx_export.export_float(student, SIDE, paths["float"])
     rng = np.random.default_rng(0)
-    onnx_export.quantise(paths["float"], paths["int8"], (rng.random((1, 3, SIDE, SIDE), np.float32) for _ in range(8)))
+    quantize_int8.quantise(
+        paths["float"], paths["int8"], (rng.random((1, 3, SIDE, SIDE), np.float32) for _ in range(8))
+    )
     paths["half"].write_bytes(paths["float"].read_bytes())
     for path in paths.values():
         onnx_export.put_front_in_graph(path, {"names": "{0: 'a', 1: 'b'}"})

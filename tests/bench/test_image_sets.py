@@ -1,4 +1,4 @@
-"""Labelled images as others write them, and accuracy and agreement from them."""
+"""Labelled images, the bundled clip and the scene as sets to measure on."""
 
 from __future__ import annotations
 
@@ -8,16 +8,12 @@ import cv2
 import numpy as np
 import pytest
 
-from edgevision.bench.accuracy import accuracy, agreement
-from edgevision.bench.clips import BUNDLED, SCENE, TurnSource, check_distinct, describe_clip
-from edgevision.bench.image_sets import Truth, data_set, labelled_set, unlabelled_set
+from edgevision.bench.clips import BUNDLED, describe_clip
+from edgevision.bench.image_sets import data_set, labelled_set, unlabelled_set
 from edgevision.capture import open_source
-from edgevision.datasets.annotations import Annotations, Box, PictureLabels
+from edgevision.datasets.annotations import Box, PictureLabels
 from edgevision.datasets.data_folder import DataFolder
 from edgevision.errors import SourceBroken, UsageError
-from edgevision.evaluation.average_precision import judge, mean_ap50
-from edgevision.types import Detections
-from tests.support.models import FakeClock, ListSource, numbered_pictures
 from tests.support.video import film
 
 
@@ -35,9 +31,6 @@ def yolo(folder, rows="0 0.5 0.5 0.2 0.4\n1 0.25 0.5 0.1 0.2\n", names="names: [
     if names:
         (folder / "data.yaml").write_text(f"train: images\n{names}")
     return folder
-
-
-# Sets: tests/datasets has what is read; here is what a benchmark takes of it
 
 
 def test_a_set_is_the_labelled_images_of_a_folder(tmp_path):
@@ -103,9 +96,6 @@ def test_an_image_that_cannot_be_read_is_named(tmp_path):
         list(frames.pictures())
 
 
-# The sets that know the truth
-
-
 def test_the_bundled_clip_has_its_true_boxes():
     frames, truth = labelled_set(str(BUNDLED))
     assert truth.classes == ("person",)
@@ -158,123 +148,3 @@ def test_pictures_of_a_live_source_are_kept_for_all(tmp_path):
     one, two = list(frames.pictures()), list(frames.pictures())
     assert len(one) == 30
     assert all((a == b).all() for a, b in zip(one, two, strict=True))
-
-
-# Figures from them
-
-
-def random_case(seed, images=40):
-    rng = np.random.default_rng(seed)
-    truth, found = [], []
-    for _ in range(images):
-        n = rng.integers(0, 5)
-        corner = rng.uniform(0, 150, (n, 2))
-        boxes = np.concatenate([corner, corner + rng.uniform(10, 40, (n, 2))], 1).astype(np.float32)
-        ids = rng.integers(0, 2, n)
-        truth.append(Annotations(boxes, ids))
-        seen = boxes + rng.normal(0, 3, boxes.shape).astype(np.float32)
-        extra = rng.integers(0, 3)
-        more = np.concatenate([c := rng.uniform(0, 150, (extra, 2)), c + 20], 1).astype(np.float32)
-        every = np.concatenate([seen, more]).astype(np.float32)
-        labels = np.concatenate([ids, rng.integers(0, 2, extra)])
-        found.append(Detections(every, rng.random(len(every)).astype(np.float32), labels.astype(np.int64)))
-    return found, truth
-
-
-@pytest.mark.parametrize("seed", range(3))
-def test_ap_is_the_evaluators_and_its_interval_holds_it(seed):
-    found, truth = random_case(seed)
-    names = ("person", "dog")
-    figure = accuracy("x", "set", found, names, Truth(names, tuple(truth)))
-    assert figure.ap50 == mean_ap50([judge(found, truth, k) for k in (0, 1)]).value
-    assert 0 < figure.low < figure.ap50 < figure.high < 1
-    assert figure.ap50_95 < figure.ap50
-    assert (figure.frames, figure.labels) == (40, sum(len(t.boxes) for t in truth))
-
-
-def test_classes_are_matched_by_name_not_by_number():
-    found, truth = random_case(1)
-    turned = [Detections(d.boxes, d.scores, 1 - d.class_ids) for d in found]
-    one = accuracy("x", "set", found, ("person", "hard hat"), Truth(("person", "hard hat"), tuple(truth)))
-    other = accuracy("x", "set", turned, ("Hard_Hat", "Person"), Truth(("person", "hard hat"), tuple(truth)))
-    assert other.ap50 == one.ap50
-    assert other.classes == ("person", "hard hat")
-
-
-def test_classes_of_one_side_only_are_left_out():
-    found, truth = random_case(1)
-    both = accuracy("x", "set", found, ("person", "dog"), Truth(("person", "cat"), tuple(truth)))
-    assert both.classes == ("person",)
-    assert accuracy("x", "set", found, ("a", "b"), Truth(("c", "d"), tuple(truth))) is None
-
-
-def test_a_slow_contender_is_judged_by_the_pictures_it_saw():
-    found, truth = random_case(2)
-    figure = accuracy("x", "set", found[:12], ("person", "dog"), Truth(("person", "dog"), tuple(truth)))
-    assert figure.frames == 12
-    few = accuracy("x", "set", found[:5], ("person", "dog"), Truth(("person", "dog"), tuple(truth)))
-    assert few.low is None
-
-
-def test_agreement_counts_what_is_found_again():
-    found, _ = random_case(4)
-    sure = sum(int((d.scores >= 0.5).sum()) for d in found)
-    same = agreement("b", "a", "clip", (found, ("person", "dog")), (found, ("person", "dog")), 0.5)
-    assert same.found_again == 1
-    assert same.reference_boxes == sure
-    nothing = [Detections.empty()] * len(found)
-    assert agreement("b", "a", "clip", (nothing, ("dog",)), (found, ("person", "dog")), 0.5).found_again == 0
-    assert agreement("b", "a", "clip", (found, ("cat", "cow")), (found, ("person", "dog")), 0.5) is None
-
-
-# Sources in turns
-
-
-def test_turns_go_on_and_a_file_begins_anew(tmp_path):
-    clip = film(tmp_path / "a.mp4", 7)
-    with TurnSource(str(clip)) as turns:
-        seen = []
-        for _ in range(4):
-            turns.begin_turn(60, 3)
-            seen.append([f.index for f in iter(turns.read, None)])
-            turns.finish_turn()
-    assert seen == [[0, 1, 2], [3, 4, 5], [6], [0, 1, 2]]
-
-
-def test_a_turn_ends_at_its_deadline():
-    clock = FakeClock()
-    turns = TurnSource("list", clock=clock, source=ListSource(numbered_pictures(9)))
-    turns.begin_turn(1.0)
-    assert turns.read().index == 0
-    clock.advance_ms(1001)
-    assert turns.read() is None
-    turns.begin_turn(1.0)
-    assert turns.read().index == 1
-    turns.end_turn()
-    assert turns.read() is None
-
-
-def test_a_shared_device_is_given_back_between_turns():
-    with TurnSource("scene://?people=0&size=64x64&fps=500", shared=True) as turns:
-        first = turns._open()
-        turns.begin_turn(5, 2)
-        assert len(list(iter(turns.read, None))) == 2
-        turns.finish_turn()
-        assert turns._open() is not first
-
-
-def test_the_same_source_twice_is_refused():
-    clip = describe_clip(SCENE)
-    assert clip.kind == "scene"
-    assert clip.shown == "live scene"
-    with pytest.raises(UsageError, match="expected each source once"):
-        check_distinct([clip, clip])
-
-
-def test_images_are_known_by_their_contents(tmp_path):
-    image(tmp_path / "a.png")
-    image(tmp_path / "b.png")
-    before = describe_clip(str(tmp_path))
-    assert (before.kind, before.frames) == ("images", 2)
-    image(tmp_path / "b.png", 210)
-    assert describe_clip(str(tmp_path)).sha256 != before.sha256

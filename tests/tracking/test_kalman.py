@@ -1,8 +1,6 @@
-"""What the tracker rests on: the filter, against the published one; the assignment, against trying everything."""
+"""The Kalman filter against the published one."""
 
 from __future__ import annotations
-
-import itertools
 
 import numpy as np
 import pytest
@@ -10,7 +8,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.tracking import kalman
-from edgevision.tracking.assignment import assign
 
 A, B = (100, 100, 160, 240), (500, 120, 560, 260)
 
@@ -91,28 +88,3 @@ def test_uncertainty_stays_meaningful_over_any_gap(frames):
     assert (motion[2] >= before * (1 - 1e-9)).all()
     assert (motion[2] * motion[4] >= motion[3] ** 2).all()
     assert np.isfinite(kalman.boxes_of(motion)).all()
-
-
-@settings(max_examples=300, deadline=None, derandomize=True)
-@given(
-    rows=st.integers(0, 6),
-    columns=st.integers(0, 6),
-    seed=st.integers(0, 10**6),
-    density=st.sampled_from([0.2, 0.6, 1.0]),
-    whole=st.booleans(),
-)
-def test_assignment_is_the_best_of_all(rows, columns, seed, density, whole):
-    """Against trying every pairing; whole numbers make ties."""
-    rng = np.random.default_rng(seed)
-    gain = rng.integers(-1, 4, (rows, columns)).astype(float) if whole else rng.uniform(-0.2, 1, (rows, columns))
-    gain[rng.random(gain.shape) > density] = 0
-    picked, partner = assign(gain)
-    assert (gain[picked, partner] > 0).all()
-    assert len(set(picked.tolist())) == len(picked)
-    assert len(set(partner.tolist())) == len(partner)
-    wide = np.maximum(gain if rows <= columns else gain.T, 0)
-    best = max(
-        (sum(wide[r, c] for r, c in enumerate(p)) for p in itertools.permutations(range(wide.shape[1]), len(wide))),
-        default=0,
-    )
-    assert gain[picked, partner].sum() == pytest.approx(best)
