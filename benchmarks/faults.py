@@ -24,6 +24,8 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+os.environ.setdefault("OPENCV_LOG_LEVEL", "OFF")
+os.environ.setdefault("SVT_LOG", "1")  # libraries that would write between the figures
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks import damaged_files, fuzz_commands
 from benchmarks.flood import flood_page, odd_requests
@@ -88,6 +90,7 @@ def cut_here(kind: str, count: int) -> None:
 
 def files_case(quick: bool) -> Figure:
     """Damaged videos and images: none told complete, no whole one told damaged."""
+    logging.disable(logging.WARNING)
     kinds = ("mp4", "gif") if quick else ("",)
     rows = [row for kind in kinds for row in damaged_files.damaged(rounds=1, only=kind)]
     wrong = [row for row in rows if row.verdict in damaged_files.WRONG]
@@ -143,7 +146,6 @@ def cases(quick: bool, soak_minutes: float) -> dict[str, Callable[[], Figure]]:
 
 
 def main() -> int:
-    os.environ.setdefault("SVT_LOG", "1")  # the AV1 encoder's, which is chatty
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="fewer of each, in under 50 s")
     parser.add_argument("--only", default="", help="cases whose name holds this word")

@@ -21,6 +21,7 @@ from edgevision.capture import open_source, v4l2
 from edgevision.capture.camera import CameraSource, list_cameras
 from edgevision.cli.doctor import cameras as doctor_cameras
 from edgevision.errors import SourceLost, SourceNotFound
+from tests.support.cuts import Usage, camera_cuts
 from tests.support.models import blob_model
 from tests.support.waiting import wait_for
 
@@ -315,3 +316,17 @@ def test_the_whole_loop(tmp_path):
     print(done.stderr[-1500:])
     assert min(ages_ms) >= 0
     CameraSource(0).close()  # it was let go
+
+
+def test_cuts_leave_nothing_behind():
+    """Lost and back six times: no thread and no descriptor more."""
+    with camera_cuts(DEVICE) as cut:
+        cut(0)
+        before = Usage.now()
+        for number in range(6):
+            cut(number)
+        wait_for(lambda: Usage.now().threads <= before.threads, 10)
+        now = Usage.now()
+        print(f"CUTS threads {before.threads} to {now.threads}, RSS {before.rss_mib:.1f} to {now.rss_mib:.1f} MiB")
+        assert (now.threads, now.fds) == (before.threads, before.fds)
+        assert now.rss_mib - before.rss_mib <= 5

@@ -139,9 +139,9 @@ def no_camera() -> str | None:
 
 
 @contextmanager
-def camera_cuts() -> Iterator[Cut]:
+def camera_cuts(device: str | None = None) -> Iterator[Cut]:
     """The kernel's vivid camera, disconnected each time; it is back once its last reader has let go."""
-    device = os.environ["EDGEVISION_CAMERA"]
+    device = device or os.environ["EDGEVISION_CAMERA"]
 
     def pull(_: int) -> None:
         subprocess.run(["v4l2-ctl", "-d", device, "-c", "disconnect=1"], check=True, timeout=20)
