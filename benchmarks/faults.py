@@ -105,7 +105,8 @@ def commands_case(count: int) -> Figure:
     outcomes = list(fuzz_commands.fuzz(count))
     wrong = [one for one in outcomes if one.wrong is not None]
     late = max(one.took_s for one in outcomes)
-    found = f"{len(wrong)} wrong, the longest {late:.1f} s" + "".join(f"; {one.wrong}"[:120] for one in wrong[:2])
+    found = f"{len(wrong)} wrong, the longest {late:.1f} s"
+    found += "".join(f"; {one.wrong[:60]}: {' '.join(one.words)[:80]!r}" for one in wrong[:3] if one.wrong)
     return Figure(f"{count} fuzzed command lines", "0 tracebacks, 0 over 10 s", found, not wrong)
 
 
@@ -170,7 +171,7 @@ def main() -> int:
         sys.stdout.flush()
     if asked.results is not None:
         made = datetime.now(UTC).isoformat(timespec="seconds")
-        record = {"made": made, "machine": asdict(describe_machine()), "quick": asked.quick}
+        record = {"made": made, "machine": describe_machine().model_dump(), "quick": asked.quick}
         record["figures"] = [asdict(figure) for figure in figures]
         asked.results.write_text(json.dumps(record, indent=1) + "\n")
     return int(any(figure.good is False for figure in figures))

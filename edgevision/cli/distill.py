@@ -43,6 +43,10 @@ def collect(
         float, typer.Option(help="Sharpness: keep frames sharper than this share of earlier ones, 0-1.")
     ] = 0.5,
     png: Annotated[bool, typer.Option("--png", help="Write PNG instead of JPEG.")] = False,
+    rotate: Annotated[
+        int, typer.Option(metavar="DEGREES", help="Turn frames clockwise by 90, 180 or 270 degrees, as in `run`.")
+    ] = 0,
+    flip: Annotated[bool, typer.Option("--flip", help="Mirror frames left to right, after --rotate.")] = False,
     threads: Threads = None,
 ) -> None:
     """Collect frames worth labelling: sharp, new, and where models are uncertain. The same command resumes.
@@ -65,7 +69,7 @@ def collect(
     check_settings(settings)
     check_outputs([Output("--out", out / "images", ())], {"--source": source})
     doubters = [load_doubter(m, threads) if m else None for m in (model, baseline)]
-    with open_source(source) as opened, distill_console.progress("collecting") as tell:
+    with open_source(source, rotate=rotate, flip=flip) as opened, distill_console.progress("collecting") as tell:
         report = collect_frames(opened, source, Collector(out, settings, *doubters), tell)
     distill_console.collect_table(report)
     if report.note:
