@@ -115,7 +115,8 @@ class VideoFileSink(ContextManaged):
             return
         self._thread.join(_FINISH_S)
         if self._thread.is_alive():
-            _log.warning("the video %s is not finished after %.1f s; it plays all the same", self.path, _FINISH_S)
+            rest = "what is in it plays" if plays(self.path) else "nothing in it plays yet"
+            _log.warning("the video %s is not finished after %.1f s; %s", self.path, _FINISH_S, rest)
         if self.skipped:
             total = self.written + self.skipped
             _log.warning("%d of %d frames are not in %s: encoding was slower", self.skipped, total, self.path)
@@ -134,6 +135,7 @@ class VideoFileSink(ContextManaged):
 
     def _write_all(self, source: SourceInfo) -> None:
         encoder: VideoEncoder | None = None
+        error: Exception | None = None
         try:
             while True:
                 try:
@@ -144,24 +146,41 @@ class VideoFileSink(ContextManaged):
                     encoder = VideoEncoder(self.path, self._format, picture, _rate(source), source.live)
                 self.written += encoder.write(picture, ticks)
         except Exception as exc:  # the loop does not depend on a recording, whatever is wrong with it
-            self._give_up(exc)
-        finally:
-            if encoder is not None:
-                try:
-                    encoder.close()
-                except (OSError, av.FFmpegError) as exc:
-                    self._give_up(exc)
+            error = exc
+            self._failed.set()
+            self._slot.close()  # A file's loop may be waiting for room.
+            self._slot.clear()
+        if encoder is not None:
+            try:
+                encoder.close()
+            except (OSError, av.FFmpegError) as exc:
+                error = error or exc
+                self._failed.set()
+        if error is not None:
+            self._say_why(error)
 
-    def _give_up(self, exc: Exception) -> None:
-        if self._failed.is_set():
-            return
-        self._failed.set()
-        self._slot.close()  # A file's loop may be waiting for room.
-        self._slot.clear()
+    def _say_why(self, exc: Exception) -> None:
+        """Why the file ends early, and what there is of it: looked at, not supposed."""
         reason = getattr(exc, "strerror", None) or repr(exc)
         ours = not isinstance(exc, OSError | av.FFmpegError)
-        text = "the video %s ends here: %s; the loop goes on, and what is in it plays"
-        _log.warning(text, self.path, reason, exc_info=ours)
+        if plays(self.path):
+            rest = "what is in it plays"
+        elif self._made:
+            self.path.unlink(missing_ok=True)
+            rest = "not one frame of it was written, so the file is removed"
+        else:
+            rest = "not one frame of it was written: nothing in the file plays"
+        text = "the video %s ends here: %s; the loop goes on, and %s"
+        _log.warning(text, self.path, reason, rest, exc_info=ours)
+
+
+def plays(path: Path) -> bool:
+    """Whether at least one frame of a video file can be decoded."""
+    try:
+        with av.open(str(path.absolute())) as container:
+            return next(container.decode(video=0), None) is not None
+    except (OSError, av.FFmpegError, IndexError):
+        return False
 
 
 def _rate(source: SourceInfo) -> Fraction:

@@ -227,8 +227,8 @@ def test_plays_after_a_kill(tmp_path, suffix):
 
 
 @pytest.mark.parametrize("limit_bytes", [3_000, 300_000, 1_000_000])
-def test_a_full_disk_is_one_warning_and_the_file_so_far_plays(tmp_path, limit_bytes):
-    path = tmp_path / "out.mp4"
+def run_with_room_for(path, limit_bytes):
+    """Record 150 frames of noise into a file that may not grow beyond a size; the one warning."""
     child = subprocess.run(
         [sys.executable, "-c", LOOP.format(path=str(path), count=150)],
         cwd=ROOT,
@@ -242,10 +242,28 @@ def test_a_full_disk_is_one_warning_and_the_file_so_far_plays(tmp_path, limit_by
     assert child.stdout.splitlines()[1].startswith("went on")
     assert child.stdout.endswith("False\n"), "nothing is drawn any more for a file that has ended"
     (warning,) = child.stderr.splitlines()
-    assert warning == f"the video {path} ends here: File too large; the loop goes on, and what is in it plays"
+    assert warning.startswith(f"the video {path} ends here: File too large; the loop goes on, and ")
+    return warning
+
+
+@pytest.mark.parametrize("limit_bytes", [0, 20, 3_000])
+@pytest.mark.parametrize("old", [False, True])
+def test_a_disk_that_is_full_from_the_start_holds_nothing_that_plays(tmp_path, limit_bytes, old):
+    path = tmp_path / "out.mp4"
+    if old:
+        path.write_bytes(b"old")
+    warning = run_with_room_for(path, limit_bytes)
+    assert "not one frame of it was written" in warning
+    assert "what is in it plays" not in warning
+    assert path.exists() is old, "a file that was not there before, and holds nothing, is removed"
+
+
+@pytest.mark.parametrize("limit_bytes", [300_000, 1_000_000])
+def test_a_full_disk_is_one_warning_and_the_file_so_far_plays(tmp_path, limit_bytes):
+    path = tmp_path / "out.mp4"
+    assert run_with_room_for(path, limit_bytes).endswith("what is in it plays")
     assert path.stat().st_size <= limit_bytes
-    if limit_bytes > 100_000:
-        assert len(play(path).pictures) >= limit_bytes // 25_000, "noise takes 17 kB a picture"
+    assert len(play(path).pictures) >= limit_bytes // 25_000, "noise takes 17 kB a picture"
 
 
 def test_an_encoder_that_fails_frees_a_loop_that_waits_for_it(tmp_path, monkeypatch, caplog):
