@@ -38,13 +38,15 @@ def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     began = said = time.monotonic()
     if not console.is_terminal:
         before: int | None = None
+        told: tuple[int, int] | None = None
 
         def tell(done: int, total: int, now: str) -> None:
-            nonlocal said, before
+            nonlocal said, before, told
             before = done - 1 if before is None else before
             at = time.monotonic()
-            if at - said >= _LINE_EVERY_S or (total and done == total):
-                said = at
+            # A step's end is told by more than one of its parts: one line says it once.
+            if (done, total) != told and (at - said >= _LINE_EVERY_S or (total and done == total)):
+                said, told = at, (done, total)
                 # What an earlier run did took none of this one's time.
                 left = (at - began) / max(done - before, 1) * (total - done) if total else math.nan
                 rest = "" if math.isnan(left) or done == total else f", about {_span(left)} left"

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from edgevision.deployment.embed_preprocessing import front_into, with_fixed_input
-from edgevision.deployment.infer_manifest import AddOptions, settle, size_input
+from edgevision.deployment.infer_manifest import AddOptions, parse_classes, parse_input, settle, size_input
 from edgevision.deployment.model_card import card
 from edgevision.deployment.model_folder import write_folder
 from edgevision.deployment.probe import Limits, Probe, Trial
+from edgevision.detectors.decoders import family_named
 from edgevision.detectors.manifest import Manifest, manifest_text, read_manifest
 from edgevision.detectors.registry import MOST_BYTES, model_name, pickle_reason, user_models_folder
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
@@ -48,6 +49,12 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
         raise UsageError(f"--name: expected small letters, digits, dots, dashes and underscores, got {name!r}")
     if target.exists() and not wish.replace:
         raise UsageError(f"{name}: there is a model of that name in {target.parent}; give another --name, or --replace")
+    # What can be wrong in the options is said before a child process is started.
+    parse_input(wish.input)
+    if wish.family is not None:
+        family_named(wish.family, str(path))
+    if wish.classes is not None and wish.classes.strip().lower() != "coco":
+        parse_classes(wish.classes)
     with write_folder(target) as folder:
         # Copied before it is looked at: what was checked is what is kept.
         graph = read_regular(path, MOST_BYTES)

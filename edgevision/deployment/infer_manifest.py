@@ -101,6 +101,7 @@ def settle(graph: Graph, run_once: RunOnce, wish: AddOptions, name: str) -> tupl
     told = recognise(graph) if wished is None or wished.startswith("ultralytics") else None
     sides = (feed["height_px"], feed["width_px"])
     shape = (1, 3, *sides) if feed["layout"] == "nchw" else (1, *sides, 3)
+    _ask_for_classes(graph, feed, wish, wished, told)
     outputs = run_once(shape)
     found = guesses(outputs, (feed["width_px"], feed["height_px"]))
     if told is not None and wished in (None, "ultralytics", told["family"]):
@@ -133,6 +134,20 @@ def settle(graph: Graph, run_once: RunOnce, wish: AddOptions, name: str) -> tupl
     )
     notes.append(f"input {manifest.input.in_words}: " + ("as you said" if wish.input else f"what {family} takes"))
     return manifest, tuple(notes)
+
+
+def _ask_for_classes(
+    graph: Graph, feed: Mapping[str, Any], wish: AddOptions, wished: str | None, told: Mapping[str, Any] | None
+) -> None:
+    """Raises `ModelInvalid` before the model is run, where its declared outputs tell that --classes is needed."""
+    if told is not None or wish.classes is not None or any(None in o.shape for o in graph.outputs):
+        return
+    found = guesses(graph.outputs, (feed["width_px"], feed["height_px"]))
+    try:
+        family = wished or _only(_with_classes(found, None), graph, graph.outputs)[0]
+    except ModelInvalid:
+        return  # what comes out may tell more
+    _classes(graph.where, None, None, found.get(family), family, graph.outputs)
 
 
 @dataclass(frozen=True, slots=True)

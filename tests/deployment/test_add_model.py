@@ -371,3 +371,30 @@ def test_real_weights_are_recognised(file, family, words, classes):
 def test_the_one_that_no_camera_can_feed():
     with pytest.raises(ModelInvalid, match="no camera frame can feed its input images float32 1×12×120×160"):
         add_model(SHARED / "weights" / "greenwaves_model.onnx", AddOptions())
+
+
+def test_what_is_missing_is_said_before_the_model_is_run(tmp_path, monkeypatch):
+    from edgevision.deployment.probe import Probe
+
+    path = seeing_model(tmp_path / "m.onnx", 4 + 3)
+    monkeypatch.setattr(Probe, "run_once", lambda *_: pytest.fail("it was run first"))
+    with pytest.raises(ModelInvalid, match=r"has 3 classes, and carries no names; say them with --classes"):
+        add_model(path, AddOptions())
+
+
+@pytest.mark.parametrize(
+    ("wish", "said"),
+    [
+        (AddOptions(classes="none.txt"), r"--classes: none\.txt: no such file"),
+        (AddOptions(classes="a,a"), "--classes: expected names that differ"),
+        (AddOptions(input="sideways"), "input"),
+        (AddOptions(family="nonsense"), "nonsense"),
+    ],
+)
+def test_a_wrong_option_is_said_before_a_child_is_started(tmp_path, monkeypatch, wish, said):
+    from edgevision.deployment.probe import Probe
+
+    path = seeing_model(tmp_path / "m.onnx", 4 + 3)
+    monkeypatch.setattr(Probe, "__enter__", lambda *_: pytest.fail("a child was started first"))
+    with pytest.raises((ModelInvalid, UsageError), match=said):
+        add_model(path, wish)
