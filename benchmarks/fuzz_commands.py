@@ -189,16 +189,22 @@ def prepare(folder: Path) -> None:
     cv2.imwrite(str(folder / "data" / "images" / "a.png"), image)
 
 
+def limit_s() -> float:
+    """Seconds for one command: more where others wait for the same cores."""
+    return LIMIT_S * max(1.0, os.getloadavg()[0] / (os.cpu_count() or 1))
+
+
 class _Late(BaseException):
     """A command took longer than it may."""
 
 
 def _serve() -> None:
     """The worker: a command line a line in, what became of it out."""
-    answers = os.fdopen(os.dup(1), "w")
+    requests, answers = os.fdopen(os.dup(0)), os.fdopen(os.dup(1), "w")
     quiet = os.open(os.devnull, os.O_RDWR)
-    for fd in (1, 2):
+    for fd in (0, 1, 2):
         os.dup2(quiet, fd)
+    sys.stdin = open(os.devnull)  # noqa: SIM115
     from edgevision.cli import main
 
     for name in ("cv2", "av", "onnxruntime", "torch", "transformers", "edgevision.training.trainer"):
@@ -210,12 +216,12 @@ def _serve() -> None:
 
     logging.disable(logging.CRITICAL)
     signal.signal(signal.SIGALRM, late)
-    for line in sys.stdin:
+    for line in requests:
         words: list[str] = json.loads(line)
         sys.argv = ["edgevision", *words]
         out = io.StringIO()
         before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-        signal.setitimer(signal.ITIMER_REAL, LIMIT_S)
+        signal.setitimer(signal.ITIMER_REAL, limit_s())
         began, ending = time.monotonic(), "0"
         try:
             with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
@@ -299,7 +305,7 @@ class Worker:
         began = time.monotonic()
         process.stdin.write(json.dumps(words) + "\n")
         process.stdin.flush()
-        ready, _, _ = select.select([process.stdout], [], [], _START_S if words == _FIRST else 2 * LIMIT_S)
+        ready, _, _ = select.select([process.stdout], [], [], _START_S if words == _FIRST else 2 * limit_s())
         line = process.stdout.readline() if ready else ""
         if line:
             got = json.loads(line)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Console
+from edgevision.cli.terminal import Terminal
 from rich.markup import escape
 from rich.table import Table
 
@@ -51,7 +51,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 
 def show_list(rows: Sequence[dict[str, Any]]) -> None:
     """The table, and why a model cannot be read or is hidden."""
-    console = Console()
+    console = Terminal()
     console.print(models_table(rows, console.width), highlight=False, soft_wrap=True)
     for row in rows:
         if "error" in row:
@@ -63,7 +63,7 @@ def show_list(rows: Sequence[dict[str, Any]]) -> None:
 
 def show_verify(report: VerifyReport) -> None:
     """Golden images, and the preprocessing that fits the model best."""
-    console = Console()
+    console = Terminal()
     for outcome in report.golden:
         mark = "[green]passed[/]" if outcome.passed else "[red]failed[/]"
         console.print(f"golden {outcome.picture}: {mark}, {outcome.sentence}", highlight=False)

@@ -95,6 +95,12 @@ def test_nothing_in_a_table_reaches_the_terminal_raw() -> None:
     assert "\x1b[31m" in out.getvalue(), "colours of ours stay"
 
 
+def test_no_command_has_a_console_of_its_own() -> None:
+    folder = Path(edgevision.cli.__file__).parent
+    own = [p for p in folder.rglob("*.py") if p.name != "terminal.py" and re.search(r"\bConsole\(", p.read_text())]
+    assert not own, "edgevision.cli.terminal.Terminal keeps strangers' control characters from the terminal"
+
+
 def test_sixty_command_lines_that_nobody_meant() -> None:
     """`benchmarks/fuzz_commands.py` tries thousands."""
     wrong = [outcome for outcome in fuzz(60, seed=11) if outcome.wrong is not None]
