@@ -204,7 +204,7 @@ def _serve() -> None:
     quiet = os.open(os.devnull, os.O_RDWR)
     for fd in (0, 1, 2):
         os.dup2(quiet, fd)
-    sys.stdin = open(os.devnull)  # noqa: SIM115
+    sys.stdin = Path(os.devnull).open()  # noqa: SIM115
     from edgevision.cli import main
 
     for name in ("cv2", "av", "onnxruntime", "torch", "transformers", "edgevision.training.trainer"):

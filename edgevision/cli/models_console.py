@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from edgevision.cli.terminal import Terminal
 from rich.markup import escape
 from rich.table import Table
+
+from edgevision.cli.terminal import Terminal
 
 if TYPE_CHECKING:
     from edgevision.deployment.verify_model import VerifyReport
