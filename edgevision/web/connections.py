@@ -38,45 +38,45 @@ _log = logging.getLogger(__name__)
 class Connection(web.RequestHandler):
     """One client's connection, with what `Connections` must know to judge it."""
 
-    __slots__ = ("_all", "admitted", "answering", "head_since_s", "lasting", "served", "since_s")
+    __slots__ = ("admitted", "answering", "head_since_s", "held_with", "lasting", "served", "since_s")
 
     def __init__(self, connections: Connections, server: web.Server, loop: asyncio.AbstractEventLoop) -> None:
         # Compressed bodies stay as they are: none of the page's own requests has one.
         super().__init__(server, loop=loop, access_log=None, lingering_time=2.0, max_headers=64, auto_decompress=False)  # type: ignore[arg-type]
-        self._all = connections
+        self.held_with = connections
         self.since_s = connections.now_s()
         self.head_since_s: float | None = self.since_s
         self.admitted = self.answering = self.lasting = self.served = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._all.held.add(self)
+        self.held_with.held.add(self)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._all.held.discard(self)
+        self.held_with.held.discard(self)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
         if not self.answering and self.head_since_s is None:
-            self.head_since_s = self._all.now_s()
+            self.head_since_s = self.held_with.now_s()
         super().data_received(data)
 
     def log_exception(self, *args: Any, **kw: Any) -> None:
         error = kw.get("exc_info")
         # What is no HTTP is answered with 400, and a client may go at any time: neither is a fault of ours.
         if not isinstance(error, HttpProcessingError | ConnectionError):
-            self._all.tell("the page failed on a request: %r", error)
+            self.held_with.tell("the page failed on a request: %r", error)
 
     @contextlib.contextmanager
     def answer(self, admitted: bool) -> Iterator[None]:
         """Around the handling of a request, once its head is there and judged."""
         self.admitted = self.admitted or admitted
-        self.answering, self.head_since_s, self.since_s = True, None, self._all.now_s()
+        self.answering, self.head_since_s, self.since_s = True, None, self.held_with.now_s()
         try:
             yield
         finally:
             self.answering = self.lasting = False
-            self.since_s = self._all.now_s()
+            self.since_s = self.held_with.now_s()
 
     def overdue(self, now_s: float) -> bool:
         """Whether this client has kept the server waiting for too long."""
@@ -93,7 +93,7 @@ class Connection(web.RequestHandler):
 
     def abort(self) -> None:
         """End it at once, whatever is still to be sent."""
-        self._all.held.discard(self)
+        self.held_with.held.discard(self)
         transport = self.transport
         self.force_close()
         if isinstance(transport, asyncio.Transport):
@@ -175,6 +175,12 @@ def connection_of(request: web.Request) -> Connection | None:
     """The connection of a request to a `PageServer`."""
     protocol = request.protocol
     return protocol if isinstance(protocol, Connection) else None
+
+
+def viewers_most(request: web.Request, most: int) -> int:
+    """How many viewers of one kind may hold their connections: ``most``, or two fifths of all where those are few."""
+    connection = connection_of(request)
+    return most if connection is None else min(most, connection.held_with.most * 2 // 5)
 
 
 def lasts(request: web.Request) -> None:

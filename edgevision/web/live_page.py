@@ -18,7 +18,7 @@ from edgevision.interfaces import Controls
 from edgevision.sinks.browser import BrowserSink
 from edgevision.web.application import guarded_application, json_of
 from edgevision.web.auth import Guard
-from edgevision.web.connections import lasts
+from edgevision.web.connections import lasts, viewers_most
 from edgevision.web.control_api import ControlApi
 
 _BOUNDARY = "edgevision-frame"
@@ -134,7 +134,7 @@ class Pages:
 
     async def _events(self, request: web.Request) -> web.StreamResponse:
         """Status as server-sent events, three times a second and at every change of state."""
-        with self._audience("events", _EVENTS_MOST) as refused:
+        with self._audience("events", viewers_most(request, _EVENTS_MOST)) as refused:
             if refused is not None:
                 return refused
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream; charset=utf-8"})
@@ -155,7 +155,7 @@ class Pages:
 
     async def _stream(self, request: web.Request) -> web.StreamResponse:
         """The live view as multipart JPEG: always the newest picture, and only once the one before has left."""
-        with self._audience("streams", _STREAMS_MOST) as refused:
+        with self._audience("streams", viewers_most(request, _STREAMS_MOST)) as refused:
             if refused is not None:
                 return refused
             response = web.StreamResponse(headers={"Content-Type": f"multipart/x-mixed-replace; boundary={_BOUNDARY}"})
@@ -227,7 +227,9 @@ class Pages:
     def _audience(self, kind: str, most: int) -> Iterator[web.Response | None]:
         """Counts those who watch in one way; gives the answer for one too many."""
         if self._watching[kind] >= most:
-            yield web.Response(status=503, text=f"{most} are watching already.\n")
+            response = web.Response(status=503, text=f"{most} are watching already.\n")
+            response.force_close()  # it has had its answer, and others want its place
+            yield response
             return
         self._watching[kind] += 1
         try:

@@ -115,6 +115,15 @@ def _peeked(client: socket.socket) -> bytes:
     return client.recv(200, socket.MSG_PEEK)
 
 
+def test_viewers_leave_room_where_connections_are_few(served: RunningPage) -> None:
+    with contextlib.ExitStack() as held:
+        for said in [EVENTS, STREAM] * HELD:
+            (client,) = held.enter_context(flood(served.page.port, 1, said))
+            assert _peeked(client).startswith((b"HTTP/1.1 200", b"HTTP/1.1 503"))
+        assert served_count(served) == 2 * (HELD * 2 // 5)
+        assert ask(served.page.port)[0] == 200
+
+
 def test_a_viewer_that_never_reads_goes(served: RunningPage, monkeypatch) -> None:
     monkeypatch.setattr("edgevision.web.live_page._STUCK_S", 0.3)
     with flood(served.page.port, 3, STREAM) as clients:
