@@ -18,6 +18,7 @@ from edgevision.deployment.model_folder import write_folder
 from edgevision.deployment.probe import Limits, Probe, Trial
 from edgevision.detectors.decoders import family_named
 from edgevision.detectors.manifest import Manifest, manifest_text, read_manifest
+from edgevision.detectors.onnx_external import embedded
 from edgevision.detectors.registry import MOST_BYTES, model_name, pickle_reason, user_models_folder
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
 from edgevision.regular_file import open_regular, read_regular
@@ -57,10 +58,12 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
         parse_classes(wish.classes)
     with write_folder(target) as folder:
         # Copied before it is looked at: what was checked is what is kept.
-        graph = read_regular(path, MOST_BYTES)
+        given = read_regular(path, MOST_BYTES)
+        graph = embedded(given, path.parent, str(path))
+        was_split = graph is not given
         made_path = folder / "model.onnx"
         made_path.write_bytes(graph)
-        origin_sha256 = hashlib.sha256(graph).hexdigest()
+        origin_sha256 = hashlib.sha256(given).hexdigest()
         with Probe(made_path, str(path), limits) as probe:
             described = probe.load()
             if (told := size_input(described, wish)) is not None:
@@ -68,6 +71,8 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
                 made_path.write_bytes(graph)
                 described = probe.load()
             manifest, notes = settle(described, probe.run_once, wish, name)
+            if was_split:
+                notes += ("its weights, which were in a file of their own, put into the graph",)
             if told is not None:
                 notes += (f"its input {told[0]} made a constant, {told[1]}×{told[2]} px",)
             trial = probe.try_out(manifest)

@@ -150,13 +150,13 @@ def _brief(exc: BaseException) -> str:
     text = " ".join(str(exc).split())
     if "] : " in text:
         text = text.split("] : ", 1)[1]
-    text = _without_signature(text)
+    text = _without_signature(re.sub(r"^\d+ : [A-Z_]+ : ", "", text))
     return text if len(text) <= 200 else text[:197] + "..."
 
 
 def _without_signature(text: str) -> str:
     """The message without the place in onnxruntime's source and the C++ function that it begins with."""
-    place = re.match(r"(?:\d+ : [A-Z_]+ : )?\S+\.(?:cc|h|cpp|hpp):\d+ ", text)
+    place = re.match(r"\S+\.(?:cc|h|cpp|hpp):\d+ ", text)
     if place is None:
         return text
     depth, start = 0, text.find("(", place.end())

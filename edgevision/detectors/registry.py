@@ -22,6 +22,7 @@ from edgevision.detectors.engine_choice import engine_for
 from edgevision.detectors.engines import AUTO, DEFAULT_ENGINE, open_session
 from edgevision.detectors.manifest import MOST_SIDE_PX, Manifest, manifest_from, read_manifest
 from edgevision.detectors.onnx_detector import OnnxDetector
+from edgevision.detectors.onnx_external import embedded
 from edgevision.detectors.onnx_session import default_threads
 from edgevision.errors import ModelInvalid, ModelNotFound, UsageError
 from edgevision.regular_file import read_regular
@@ -224,7 +225,10 @@ def detector_from(
 
 
 def read_graph(stored: StoredModel) -> bytes:
-    """The graph's bytes, which are those the manifest means. Raises `ModelNotFound` and `ModelInvalid`."""
+    """The graph's bytes, which are those the manifest means; a bare file's weights beside it are put into it.
+
+    Raises `ModelNotFound` and `ModelInvalid`.
+    """
     try:
         graph = read_regular(stored.path, MOST_BYTES)
     except FileNotFoundError:
@@ -232,6 +236,8 @@ def read_graph(stored: StoredModel) -> bytes:
     except OSError as exc:
         raise ModelInvalid(f"{stored.path}: cannot be read: {exc.strerror or exc}") from exc
     check_sha256(stored, hashlib.sha256(graph).hexdigest())
+    if stored.manifest is None:
+        return embedded(graph, stored.path.parent, str(stored.path))
     return graph
 
 
