@@ -10,7 +10,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from edgevision.types import Detections, Frame, Result, SourceInfo, Status
+from edgevision.types import Detections, Event, Frame, Result, SourceInfo, Status
 
 
 class Controls:
@@ -225,6 +225,27 @@ class Renderer(Protocol):
     """Draws a result on a copy of its frame."""
 
     def draw(self, result: Result, status: Status) -> NDArray[np.uint8]: ...
+
+
+class EventWatcher(Protocol):
+    """Turns results into events, in the loop's thread."""
+
+    def update(self, result: Result) -> tuple[Event, ...]:
+        """What began, went on or ended with one result."""
+        ...
+
+    def end(self) -> tuple[Event, ...]:
+        """End what goes on: the loop is over."""
+        ...
+
+
+@runtime_checkable
+class EventSink(Protocol):
+    """A sink that takes events too, those of the loop's end included."""
+
+    def publish_events(self, events: tuple[Event, ...]) -> None:
+        """Called before the result that they came with, and once at the end. Must not block."""
+        ...
 
 
 class Sink(Protocol):

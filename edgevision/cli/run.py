@@ -28,6 +28,7 @@ def run(options: RunOptions) -> None:
     from edgevision.cli.console import announce, configure_logging, live_is_complete, run_loop
     from edgevision.cli.outputs import check_outputs
     from edgevision.cli.run_control import start_control
+    from edgevision.cli.run_events import open_events, outlines_of
     from edgevision.cli.run_model import open_detector, refuse_early, usable_workers
     from edgevision.cli.run_source import (
         SilenceLines,
@@ -54,6 +55,7 @@ def run(options: RunOptions) -> None:
     token = take_token(options.token)
     # What can be refused without a camera or a model is refused first.
     refuse_early(options)
+    events = open_events(options)
     check_outputs(options.outputs, options.inputs)
     display, why_page = choose_display(options.display)
     controls, snapshots = Controls(), SnapshotWriter()
@@ -72,10 +74,11 @@ def run(options: RunOptions) -> None:
             source,
             detector,
             tracker=tracker_for(detector, source.info) if options.tracking else None,
-            renderer=Renderer(),
+            renderer=Renderer(outlines_of(events)),
             sinks=sinks,
             controls=controls,
             snapshot=lambda picture, result: announce(f"snapshot saved: {snapshots.write(picture, result)}"),
+            events=events,
             workers=workers,
             detect_every=options.detect_every,
         )

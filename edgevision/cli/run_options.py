@@ -64,6 +64,22 @@ class RunOptions:
         bool | None,
         typer.Option("--track/--no-track", help="Track objects over time (ByteTrack).", rich_help_panel=_DETECTION),
     ] = None
+    zone: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=x,y …",
+            help="Zone to watch: its corners in shares of the frame, 'yard=0,0.5 1,0.5 1,1 0,1'. Repeatable.",
+            rich_help_panel=_DETECTION,
+        ),
+    ] = None
+    line: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=x,y x,y",
+            help="Line to watch for crossings, 'door=0.5,1 0.5,0': in is from its left to its right. Repeatable.",
+            rich_help_panel=_DETECTION,
+        ),
+    ] = None
     display: Annotated[
         Display,
         typer.Option(
@@ -213,8 +229,13 @@ class RunOptions:
 
     @property
     def tracking(self) -> bool:
-        """Whether a tracker follows; it must where boxes are predicted between detections."""
-        return self.detect_every > 1 if self.track is None else self.track
+        """Whether a tracker follows; it must where boxes are predicted between detections, and for zones and lines."""
+        return self.detect_every > 1 or self.watching if self.track is None else self.track
+
+    @property
+    def watching(self) -> bool:
+        """Whether zones or lines are watched."""
+        return bool(self.zone or self.line)
 
     @property
     def inputs(self) -> dict[str, str | None]:

@@ -12,7 +12,17 @@ from numpy.typing import NDArray
 
 from edgevision.errors import EdgeVisionError, UsageError
 from edgevision.frame_queue import Closed
-from edgevision.interfaces import Controls, Detector, Renderer, Sink, Source, StagedDetector, Tracker
+from edgevision.interfaces import (
+    Controls,
+    Detector,
+    EventSink,
+    EventWatcher,
+    Renderer,
+    Sink,
+    Source,
+    StagedDetector,
+    Tracker,
+)
 from edgevision.pipeline.detection_interval import usable
 from edgevision.pipeline.inference_workers import InferenceWorkers, Job, as_staged
 from edgevision.pipeline.metrics import LoopMetrics, Summary
@@ -40,7 +50,7 @@ class Pipeline:
         sinks: Sequence[Sink] = (),
         controls: Controls | None = None,
         snapshot: Callable[[NDArray[np.uint8], Result], None] | None = None,
-        events: Callable[[Result], tuple[Event, ...]] | None = None,
+        events: EventWatcher | None = None,
         workers: int | None = None,
         detect_every: int = 1,
         clock: Callable[[], int] = time.monotonic_ns,
@@ -52,7 +62,7 @@ class Pipeline:
 
         ``workers`` frames (by default 1) are inferred at once, each by a worker of its own; ``streams`` is the old name
         of ``workers``, for one release. ``snapshot`` takes (picture (H, W, 3) BGR, result) when asked for. ``events``
-        gives the `Result.events` of a result: `edgevision.events.stage.EventStage.update`.
+        gives each `Result.events`: `edgevision.events.stage.EventStage`.
 
         Of ``detect_every`` frames one is detected; the others' boxes are predicted by the tracker, which is needed
         then, and `Result.predicted` says so (`UsageError` where there is none). What a live source gave before a
@@ -118,6 +128,7 @@ class Pipeline:
             for callback in self._at_end:
                 callback()
             inference.stop()
+            self._send_events(() if self._events is None else self._events.end())
             self._tell(self._status("ended", self._detector.name, reason))
 
     @property
@@ -207,7 +218,7 @@ class Pipeline:
         detector = self._tracking.detector
         looks = 0 if found is None else found[1].looks
         result = Result(frame, detections, times, detector.name, detector.classes, job.predicted, looks)
-        return result if self._events is None else replace(result, events=self._events(result))
+        return result if self._events is None else replace(result, events=self._events.update(result))
 
     def _draw(self, result: Result, status: Status, wanted: bool) -> tuple[Result, NDArray[np.uint8] | None]:
         """The picture, where it is wanted or a sink wants it."""
@@ -220,10 +231,16 @@ class Pipeline:
     def _send(self, result: Result, picture: NDArray[np.uint8] | None, status: Status) -> Result:
         """To every sink, each with the time that those before it took."""
         began = self._clock()
+        self._send_events(result.events)
         for sink in self._sinks:
             sink.publish(result, picture, status)
             result = replace(result, times=replace(result.times, publish=self._clock() - began))
         return result
+
+    def _send_events(self, events: tuple[Event, ...]) -> None:
+        for sink in self._sinks if events else ():
+            if isinstance(sink, EventSink):
+                sink.publish_events(events)
 
     def _asked_for_snapshot(self) -> bool:
         return self._snapshot is not None and self.controls.take_snapshot_request()

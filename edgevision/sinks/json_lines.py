@@ -9,6 +9,12 @@ Where no frames come, that is a line too, once for each state and reason, and on
     {"status": "lost", "at_ns": 81022030040, "age_ms": 1520.1, "model": "person@1.0.0", "source": "/dev/video0",
      "detail": "/dev/video0 gave no frame for 2 s"}
 
+An event of a zone or a line is a line of its own, before that of its frame:
+
+    {"event": "enter", "id": "3f2a-7", "place": "yard", "direction": "", "class": "person", "track_id": 3,
+     "began_ns": 81020030040, "at_ns": 81220030040, "box": [x1, y1, x2, y2], "score": 0.91, "model": "person@1.0.0",
+     "source": "/dev/video0"}
+
 Every line is handed to the system at once and whole: what is in the file after a crash is lines, and
 ``edgevision run --json - | jq`` shows each frame as it happens.
 """
@@ -32,7 +38,7 @@ from numpy.typing import NDArray
 
 from edgevision.errors import SinkError
 from edgevision.interfaces import ContextManaged, Controls
-from edgevision.types import Result, Status
+from edgevision.types import Event, Result, Status
 
 _log = logging.getLogger(__name__)
 _ATOMIC_BYTES = 512 if sys.platform == "darwin" else 4096
@@ -65,6 +71,24 @@ def as_record(result: Result, now_ns: int) -> dict[str, Any]:
                 found.boxes.tolist(), found.scores.tolist(), found.class_ids.tolist(), tracks, strict=True
             )
         ],
+    }
+
+
+def event_record(event: Event) -> dict[str, Any]:
+    """The line of an event: what happened (`Event.name`), where, to which object."""
+    return {
+        "event": event.name,
+        "id": event.id,
+        "place": event.place,
+        "direction": event.direction,
+        "class": event.class_name,
+        "track_id": event.track_id,
+        "began_ns": event.began_ns,
+        "at_ns": event.moment_ns,
+        "box": [round(edge, 1) for edge in event.last_box],
+        "score": round(event.score, 4),
+        "model": event.model,
+        "source": event.source,
     }
 
 
@@ -137,6 +161,10 @@ class JsonLinesSink(ContextManaged):
             self._told = ("running", "")
             self._put(status_record(replace(status, state="running", detail=""), now_ns), waits=True)
         self._put(as_record(result, now_ns), waits=not result.frame.source.live)
+
+    def publish_events(self, events: tuple[Event, ...]) -> None:
+        for event in events:
+            self._put(event_record(event), waits=True)
 
     def notice(self, status: Status) -> None:
         """A line where no frames come and why, or its reason, is new."""

@@ -7,10 +7,13 @@ hands the same pages out again; a pool of buffers would save nothing and could h
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from edgevision.sinks.outlines import Outline
 from edgevision.types import Result, Status
 
 Picture = NDArray[np.uint8]
@@ -73,7 +76,9 @@ def contrasting(colour: Colour) -> Colour:
 class Renderer:
     """Draws results. One for a loop: it remembers the colours and the wording of the status line."""
 
-    def __init__(self) -> None:
+    def __init__(self, outlines: Sequence[Outline] = ()) -> None:
+        """``outlines``: zones and lines, drawn under the boxes."""
+        self._outlines = tuple(outlines)
         self._colours: dict[int, tuple[Colour, Colour]] = {}
         self._worded: tuple[tuple[str, str, str], int, list[str]] | None = None
 
@@ -84,6 +89,8 @@ class Renderer:
         """
         picture = result.frame.pixels.copy()
         style = _Style(picture)
+        for outline in self._outlines:
+            outline.draw(picture, style.line_px)
         self._draw_detections(picture, style, result)
         if status.state in _TITLES:
             return self.overlay(picture, status)

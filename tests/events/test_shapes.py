@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.errors import UsageError
@@ -44,6 +44,7 @@ def test_a_concave_zone_leaves_its_notch_out():
     np.testing.assert_array_equal(inside(points, notched), [True, False, True])
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0.01, 0.99), st.floats(0.01, 0.99)), min_size=1, max_size=20),
     st.integers(0, 3),

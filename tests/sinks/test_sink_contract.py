@@ -158,7 +158,7 @@ def test_table_names_every_file_that_is_a_sink():
 
     named = {kind.place.partition(":")[0].rpartition(".")[2] for kind in SINKS.values()}
     files = {path.stem for path in Path(package.__file__).parent.glob("*.py")}
-    assert files - named == {"__init__", "render", "snapshot", "video_encoder"}
+    assert files - named == {"__init__", "outlines", "render", "snapshot", "video_encoder"}
 
 
 def test_unknown_sink_says_which_there_are():
