@@ -1,4 +1,4 @@
-"""A few of benchmarks/exports.py: exports of the installed Ultralytics, read as Ultralytics reads them. Some minutes."""
+"""A few of benchmarks/exports.py: exports of the installed Ultralytics, read as Ultralytics reads them. Minutes."""
 
 from __future__ import annotations
 
