@@ -12,6 +12,7 @@ from edgevision.capture.images import SUFFIXES
 from edgevision.datasets.data_yaml import PARTS, DataYaml
 from edgevision.datasets.file_tree import SPLIT_WORDS, FileTree, images_below, split_in
 from edgevision.datasets.reading_report import ReadingReport
+from edgevision.datasets.safe_names import safe_name
 from edgevision.datasets.text_encoding import read_text
 
 _LISTS = re.compile(r"^(?:autosplit_)?(train|val|valid|validation|test)\.txt$", re.IGNORECASE)
@@ -97,8 +98,13 @@ def _listed(
         if not line.strip():
             continue
         text = _slashed(line.strip())
+        try:
+            name = PurePosixPath(safe_name(text)[0]).name
+        except ValueError as exc:
+            report.add("image missing", f"{file}:{number}", str(exc))
+            continue
         path = next((p for b in (file.parent, root, *bases) if (p := _image_at(text, b, tree)) is not None), None)
-        found.append(Member(path or file.parent / PurePosixPath(text).name, split, "" if path else f"{file}:{number}"))
+        found.append(Member(path or file.parent / name, split, "" if path else f"{file}:{number}"))
     return found
 
 

@@ -329,3 +329,12 @@ def test_odd_names_are_said(tmp_path):
     said = [r.text for r in data.report.of("class names")]
     assert said == ["says nc: 3 and names 2 classes; the names are used", "2 classes are called 'person'"]
     assert "says other class names" in read_data(tmp_path).report.of("class names")[1].text
+
+
+@pytest.mark.parametrize("line", [".", "..", "images/..", "/", "\x00", "C:\\"])
+def test_a_list_s_line_that_is_no_name_is_said(tmp_path, line):
+    yolo(tmp_path, ROW, "train: train.txt\n" + NAMES)
+    text(tmp_path / "train.txt", f"images/a.jpg\n{line}\n")
+    data = read_data(tmp_path)
+    assert boxes_of(data) == DOG
+    assert data.report.counts["image missing"] == 1
