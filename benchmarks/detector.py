@@ -31,7 +31,7 @@ from edgevision.datasets.annotations import LabelledData
 from edgevision.datasets.class_mapping import number_of
 from edgevision.datasets.dataset import read_data
 from edgevision.deployment.add_model import add_model
-from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.deployment.add_options import AddOptions
 from edgevision.detectors.foundation.prompts import Prompts
 from edgevision.detectors.onnx_detector import OnnxDetector
 from edgevision.detectors.registry import load_detector

@@ -114,7 +114,7 @@ def compare(chosen: list[tuple[str, str, str, str]], scratch: Path, keep: Path |
 def judged(path: Path, task: str, frames: list[Any], by_adding: bool) -> dict[str, Any]:
     """How far the boxes of an export, added by `models add` or run as a bare file, are from Ultralytics' own."""
     from edgevision.deployment.add_model import add_model
-    from edgevision.deployment.infer_manifest import AddOptions
+    from edgevision.deployment.add_options import AddOptions
     from edgevision.detectors.registry import load_detector
     from edgevision.errors import EdgeVisionError
 

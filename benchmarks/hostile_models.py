@@ -26,9 +26,9 @@ from typing import Any
 
 from edgevision.capture.scene import SceneSource
 from edgevision.deployment.add_model import add_model
+from edgevision.deployment.add_options import AddOptions
 from edgevision.deployment.app import run
 from edgevision.deployment.gates import Gates
-from edgevision.deployment.infer_manifest import AddOptions
 from edgevision.deployment.report import Verdict
 from edgevision.detectors.manifest import Manifest, manifest_text
 from edgevision.detectors.registry import find_model, load_detector

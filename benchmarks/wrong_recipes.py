@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 from edgevision.deployment.add_model import add_model
-from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.deployment.add_options import AddOptions
 from edgevision.deployment.preprocessing_score import Trials, Tried
 from edgevision.deployment.preprocessing_search import Comparison, compare_recipes, reordered, with_scale
 from edgevision.deployment.verify_model import pictures_of

@@ -29,7 +29,7 @@ from edgevision.datasets.convert import import_data
 from edgevision.datasets.data_folder import DataFolder
 from edgevision.datasets.dataset import read_data
 from edgevision.deployment.add_model import add_model
-from edgevision.deployment.infer_manifest import AddOptions as AddWish
+from edgevision.deployment.add_options import AddOptions
 from edgevision.detectors.load import TeacherSpec
 from edgevision.detectors.registry import stored_names
 from edgevision.errors import EdgeVisionError
@@ -46,8 +46,8 @@ from edgevision.training.weight_averaging import mean_with, shares_in
 RECIPES = Path(__file__).parent / "recipes"
 SCENE_SEEDS, SCENE_FRAMES = 40, 24
 TEACHERS = {
-    "picodet_s_416": AddWish(classes="coco", input="416 rgb stretch imagenet", licence="Apache-2.0"),
-    "yunet_n_320_320": AddWish(licence="see upstream"),
+    "picodet_s_416": AddOptions(classes="coco", input="416 rgb stretch imagenet", licence="Apache-2.0"),
+    "yunet_n_320_320": AddOptions(licence="see upstream"),
 }
 PERSON_DATA = (
     "Capston2 v11, Roboflow, siwookim: stated CC BY 4.0; some people in it are not labelled",

@@ -135,8 +135,8 @@ def add(
         edgevision models add my_yolox.onnx --classes gate,person,forklift
     """
     from edgevision.deployment.add_model import add_model
+    from edgevision.deployment.add_options import AddOptions
     from edgevision.deployment.engine_trial import choose_and_keep
-    from edgevision.deployment.infer_manifest import AddOptions
     from edgevision.detectors.engines import installed_engines
     from edgevision.detectors.registry import find_model
 

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import numpy as np
 
+from edgevision.deployment.add_options import AddOptions, parse_classes, parse_input
 from edgevision.deployment.embed_preprocessing import front_into, with_fixed_input
-from edgevision.deployment.infer_manifest import AddOptions, parse_classes, parse_input, settle, size_input
+from edgevision.deployment.infer_manifest import infer_manifest, size_input
 from edgevision.deployment.model_card import card
 from edgevision.deployment.model_folder import write_folder
 from edgevision.deployment.probe import Limits, Probe, Trial
@@ -70,7 +71,7 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
                 graph = with_fixed_input(graph, told[0], np.array([told[1:]], np.int64))
                 made_path.write_bytes(graph)
                 described = probe.load()
-            manifest, notes = settle(described, probe.run_once, wish, name)
+            manifest, notes = infer_manifest(described, probe.run_once, wish, name)
             if was_split:
                 notes += ("its weights, which were in a file of their own, put into the graph",)
             if told is not None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
+from edgevision.deployment.add_options import AddOptions, parse_classes, parse_input
 from edgevision.detectors.coco_classes import coco_names
 from edgevision.detectors.decoders import (
     FAMILIES,
@@ -25,122 +25,86 @@ from edgevision.detectors.decoders import (
 )
 from edgevision.detectors.manifest import Manifest, manifest_from
 from edgevision.detectors.onnx_session import TensorInfo
-from edgevision.errors import ModelInvalid, UsageError
-from edgevision.regular_file import read_regular_text
+from edgevision.errors import ModelInvalid
 
 RunOnce = Callable[[tuple[int, ...]], tuple[TensorInfo, ...]]
 """Runs the graph on noise of a shape, and gives the outputs with no dimension left open."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddOptions:
-    """What the caller says about a file; all of it may be left out."""
-
-    name: str | None = None
-    version: str = "1"
-    family: str | None = None
-    classes: str | None = None
-    """``coco``, a text file with a name a line, or names with commas between."""
-    input: str = ""
-    """How it is to be fed; see `parse_input`."""
-    licence: str | None = None
-    front: bool = True
-    """Put normalisation and layout inside the graph."""
-    replace: bool = False
-
-
-def parse_input(text: str, channel_order: str = "rgb") -> dict[str, Any]:
-    """``"416x320 bgr stretch imagenet"`` to values of the manifest's [input]. Raises `UsageError`.
-
-    ``channel_order`` is the order where the text names none.
-
-    Words in any order, spaces or commas between: a size in px (``416`` or ``416x320``, width first), ``rgb`` or
-    ``bgr``, ``letterbox``, ``letterbox-top-left`` or ``stretch``, ``0-1``, ``0-255``, ``-1-1`` or ``imagenet``,
-    ``nchw`` or ``nhwc``, ``mean=a/b/c``, ``std=a/b/c``, ``pad=N``.
-    """
-    values: dict[str, Any] = {}
-    imagenet = False
-    for word in filter(None, re.split(r"[,\s]+", text.lower())):
-        if match := re.fullmatch(r"(\d+)(?:[x×](\d+))?", word):
-            values["width_px"], values["height_px"] = int(match[1]), int(match[2] or match[1])
-        elif word in ("rgb", "bgr"):
-            values["channel_order"] = word
-        elif word in ("letterbox", "letterbox-top-left", "stretch"):
-            values["resize"] = word
-        elif word in ("nchw", "nhwc"):
-            values["layout"] = word
-        elif word in ("0-1", "0-255", "-1-1"):
-            mean, std = {"0-1": (0.0, 255.0), "0-255": (0.0, 1.0), "-1-1": (127.5, 127.5)}[word]
-            values["mean"], values["std"] = (mean,) * 3, (std,) * 3
-        elif word == "imagenet":
-            imagenet = True
-        elif match := re.fullmatch(r"(mean|std)=([\d.]+)/([\d.]+)/([\d.]+)", word):
-            values[match[1]] = tuple(float(match[k]) for k in (2, 3, 4))
-        elif match := re.fullmatch(r"pad=(\d+)", word):
-            values["pad_value"] = int(match[1])
-        else:
-            raise UsageError(
-                f"--input: expected a size such as 416x320, rgb|bgr, letterbox|letterbox-top-left|stretch, "
-                f"0-1|0-255|-1-1|imagenet, nchw|nhwc, mean=a/b/c, std=a/b/c or pad=N, got {word!r}"
-            )
-    if imagenet:
-        turn = slice(None, None, -1 if values.get("channel_order", channel_order) == "bgr" else 1)
-        values["mean"], values["std"] = IMAGENET_MEAN[turn], IMAGENET_STD[turn]
-    return values
-
-
-IMAGENET_MEAN, IMAGENET_STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
-"""Of red, green and blue, in 0-255."""
-
-
-def settle(graph: Graph, run_once: RunOnce, wish: AddOptions, name: str) -> tuple[Manifest, tuple[str, ...]]:
+def infer_manifest(graph: Graph, run_once: RunOnce, options: AddOptions, name: str) -> tuple[Manifest, tuple[str, ...]]:
     """The manifest of a graph, and from what it was concluded. Raises `ModelInvalid` and `UsageError`."""
-    where = graph.where
-    feed = feeding(graph, parse_input(wish.input))
-    wished = None if wish.family is None else family_named(wish.family, where)
-    told = recognise(graph) if wished is None or wished.startswith("ultralytics") else None
-    sides = (feed["height_px"], feed["width_px"])
-    shape = (1, 3, *sides) if feed["layout"] == "nchw" else (1, *sides, 3)
-    _ask_for_classes(graph, feed, wish, wished, told)
-    outputs = run_once(shape)
+    feed = infer_input(graph, parse_input(options.input))
+    named = None if options.family is None else family_named(options.family, graph.where)
+    metadata = recognise(graph) if named is None or named.startswith("ultralytics") else None
+    _ask_for_classes(graph, feed, options, named, metadata)
+    outputs = run_once(_shape(feed))
     found = guesses(outputs, (feed["width_px"], feed["height_px"]))
-    if told is not None and wished in (None, "ultralytics", told["family"]):
-        family, recipe = told["family"], dict(told["input"])
-        why = "by the metadata of an Ultralytics export"
-    elif wished is not None:
-        family, why, recipe = wished, "as you said", dict(standard_recipe(wished, outputs, where))
-    else:
-        family, why = _only(_with_classes(found, wish.classes), graph, outputs)
-        recipe = dict(standard_recipe(family, outputs, where))
-    notes = [f"family {family}: {why}"]
-    classes, class_note = _classes(where, wish.classes, told, found.get(family), family, outputs)
-    notes.append(class_note)
-    if told is not None and "note" in told:
-        notes.append(told["note"])
-    values = {**recipe, **feed, **parse_input(wish.input, recipe.get("channel_order", "rgb"))}
-    if feed["dtype"] == "uint8":
-        values = {k: v for k, v in values.items() if k not in ("mean", "std")}
+    family = _detect_family(graph, outputs, found, named, metadata, options)
+    classes, class_note = _classes(graph.where, options.classes, metadata, found.get(family.name), family.name, outputs)
     manifest = manifest_from(
         {
             "name": name,
-            "version": wish.version,
-            "family": family,
+            "version": options.version,
+            "family": family.name,
             "classes": classes,
-            "licence": wish.licence or (told or {}).get("licence", "unknown"),
-            "input": values,
-            "thresholds": standard_thresholds(family, where),
+            "licence": options.licence or (metadata or {}).get("licence", "unknown"),
+            "input": _completed(feed, family, options),
+            "thresholds": standard_thresholds(family.name, graph.where),
         },
-        where,
+        graph.where,
     )
-    notes.append(f"input {manifest.input.in_words}: " + ("as you said" if wish.input else f"what {family} takes"))
+    notes = [f"family {family.name}: {family.why}", class_note]
+    if metadata is not None and "note" in metadata:
+        notes.append(metadata["note"])
+    whose = "as you said" if options.input else f"what {family.name} takes"
+    notes.append(f"input {manifest.input.in_words}: {whose}")
     return manifest, tuple(notes)
 
 
+@dataclass(frozen=True, slots=True)
+class _Family:
+    """A decoder family, how its models are usually fed, and why it is taken for this graph's."""
+
+    name: str
+    recipe: Mapping[str, Any]
+    why: str
+
+
+def _detect_family(
+    graph: Graph,
+    outputs: tuple[TensorInfo, ...],
+    found: Mapping[str, Guess],
+    named: str | None,
+    metadata: Mapping[str, Any] | None,
+    options: AddOptions,
+) -> _Family:
+    """By metadata, by what the owner says, or by the outputs. Raises `ModelInvalid` where that leaves it open."""
+    if metadata is not None and named in (None, "ultralytics", metadata["family"]):
+        return _Family(metadata["family"], metadata["input"], "by the metadata of an Ultralytics export")
+    if named is not None:
+        return _Family(named, standard_recipe(named, outputs, graph.where), "as you said")
+    name, why = _only(_with_classes(found, options.classes), graph, outputs)
+    return _Family(name, standard_recipe(name, outputs, graph.where), why)
+
+
+def _completed(feed: Mapping[str, Any], family: _Family, options: AddOptions) -> dict[str, Any]:
+    """The manifest's [input]: as the family is fed, in the graph's size and type, and over both what the owner says."""
+    values = {**family.recipe, **feed, **parse_input(options.input, family.recipe.get("channel_order", "rgb"))}
+    if feed["dtype"] == "uint8":
+        return {k: v for k, v in values.items() if k not in ("mean", "std")}
+    return values
+
+
+def _shape(feed: Mapping[str, Any]) -> tuple[int, ...]:
+    sides = (feed["height_px"], feed["width_px"])
+    return (1, 3, *sides) if feed["layout"] == "nchw" else (1, *sides, 3)
+
+
 def _ask_for_classes(
-    graph: Graph, feed: Mapping[str, Any], wish: AddOptions, wished: str | None, told: Mapping[str, Any] | None
+    graph: Graph, feed: Mapping[str, Any], options: AddOptions, wished: str | None, told: Mapping[str, Any] | None
 ) -> None:
     """Raises `ModelInvalid` before the model is run, where its declared outputs tell that --classes is needed."""
-    if told is not None or wish.classes is not None or any(None in o.shape for o in graph.outputs):
+    if told is not None or options.classes is not None or any(None in o.shape for o in graph.outputs):
         return
     found = guesses(graph.outputs, (feed["width_px"], feed["height_px"]))
     try:
@@ -160,7 +124,7 @@ class _OneInput:
     metadata: Mapping[str, str]
 
 
-def size_input(graph: Graph, wish: AddOptions) -> tuple[str, int, int] | None:
+def size_input(graph: Graph, options: AddOptions) -> tuple[str, int, int] | None:
     """The input by which RT-DETR's and D-FINE's own exports are told the picture's width and height, and what to tell.
 
     Told the input's own size, they give boxes in its pixels, as every other head does. None where there is no such
@@ -170,11 +134,11 @@ def size_input(graph: Graph, wish: AddOptions) -> tuple[str, int, int] | None:
     if len(graph.inputs) != 2 or len(sizes) != 1:
         return None
     picture = tuple(i for i in graph.inputs if i is not sizes[0])
-    feed = feeding(_OneInput(graph.where, picture, graph.outputs, graph.metadata), parse_input(wish.input))
+    feed = infer_input(_OneInput(graph.where, picture, graph.outputs, graph.metadata), parse_input(options.input))
     return sizes[0].name, feed["width_px"], feed["height_px"]
 
 
-def feeding(graph: Graph, wished: Mapping[str, Any]) -> dict[str, Any]:
+def infer_input(graph: Graph, wished: Mapping[str, Any]) -> dict[str, Any]:
     """Name, size, layout and type of the one input that a camera frame can feed. Raises `ModelInvalid`."""
     where = graph.where
     if len(graph.inputs) != 1:
@@ -293,25 +257,3 @@ def _coco(counts: tuple[int, ...], outputs: tuple[TensorInfo, ...], where: str) 
     if found is None:
         raise ModelInvalid(f"{where}: --classes coco means 80, 90 or 91 classes, its outputs have {counts[0]}")
     return found
-
-
-def parse_classes(text: str) -> tuple[str, ...]:
-    """Names from a text file (one a line; blank lines do not count) or with commas between. Raises `UsageError`."""
-    path = Path(text).expanduser()
-    try:
-        is_file = path.is_file()
-    except OSError:  # a long list of names is no path
-        is_file = False
-    if is_file:
-        try:
-            parts = read_regular_text(path).splitlines()
-        except (OSError, UnicodeDecodeError) as exc:
-            raise UsageError(f"--classes: {path} cannot be read as text: {exc}") from exc
-    elif path.suffix.lower() in (".txt", ".names"):
-        raise UsageError(f"--classes: {path}: no such file")
-    else:
-        parts = text.split(",")
-    names = tuple(p.strip() for p in parts if p.strip())
-    if not names or len(set(names)) != len(names):
-        raise UsageError(f"--classes: expected names that differ, got {len(names)} of which {len(set(names))} differ")
-    return names

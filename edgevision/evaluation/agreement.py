@@ -1,4 +1,8 @@
-"""How far two detectors say the same of the same frames, class by class."""
+"""Agreement of two detectors on the same frames, class by class: what share of one's boxes the other finds too.
+
+One matching (`matching.hits`) and one count; a swap's shadow and watch checks, the bench report and the search for
+doubtful frames each sum it up for themselves.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +12,9 @@ from edgevision.evaluation.matching import hits
 from edgevision.types import Detections
 
 SURE_MARGIN = 0.1
-"""Boxes this far over the serving model's own threshold are sure enough to be missed."""
+"""Boxes this far over the serving model's own threshold are expected of the other model."""
 _TOLD = 4
-"""Classes told one by one in a sentence; a model of eighty would fill a page."""
+"""Classes named one by one in a sentence; a model of eighty would fill a page."""
 
 
 @dataclass(slots=True)

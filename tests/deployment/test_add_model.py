@@ -11,7 +11,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevision.deployment.add_model import add_model
-from edgevision.deployment.infer_manifest import AddOptions, parse_classes, parse_input
+from edgevision.deployment.add_options import AddOptions, parse_classes, parse_input
 from edgevision.deployment.probe import Limits
 from edgevision.detectors.registry import load_detector
 from edgevision.errors import EdgeVisionError, ModelInvalid, ModelNotFound, UsageError

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edgevision.deployment.add_model import add_model
-from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.deployment.add_options import AddOptions
 from edgevision.deployment.preprocessing_score import (
     Trials,
     Tried,

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 
 from edgevision.deployment.add_model import add_model  # noqa: E402
-from edgevision.deployment.infer_manifest import AddOptions  # noqa: E402
+from edgevision.deployment.add_options import AddOptions  # noqa: E402
 from edgevision.detectors.registry import StoredModel, find_model, load_detector  # noqa: E402
 from edgevision.errors import UsageError  # noqa: E402
 from edgevision.training.checkpoints import load_student, read_checkpoint  # noqa: E402
