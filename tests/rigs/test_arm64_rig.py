@@ -24,9 +24,11 @@ ARM64 = Rootfs(
 
 TESTS = (
     "detectors/test_boxes.py",
-    "pipeline/test_queue_metrics.py",
+    "test_frame_queue.py",
+    "pipeline/test_metrics.py",
     "detectors/test_preprocess.py",
-    "tracking/test_kalman_assignment.py",
+    "tracking/test_assignment.py",
+    "tracking/test_kalman.py",
     "detectors/test_ultralytics_decoder.py",
     "detectors/test_decoders.py",
     "detectors/test_registry.py",
