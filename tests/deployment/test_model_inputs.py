@@ -8,7 +8,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from edgevision.deployment.add_model import add_model
-from edgevision.deployment.infer_manifest import AddOptions
+from edgevision.deployment.add_options import AddOptions
 from edgevision.detectors.registry import load_detector
 from edgevision.errors import ModelInvalid
 from tests.support.models import blob_frame_pixels, blob_model, ultralytics_metadata
