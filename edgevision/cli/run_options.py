@@ -198,7 +198,9 @@ class RunOptions:
             rich_help_panel=_FOUNDATION,
         ),
     ] = None
-    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda or mps.", rich_help_panel=_FOUNDATION)] = "auto"
+    device: Annotated[str, typer.Option(help="Device: auto, cpu, cuda, cuda:1 or mps.", rich_help_panel=_SPEED)] = (
+        "auto"
+    )
     ask: Annotated[
         str, typer.Option(help="Answer of a vision-language model: boxes or presence.", rich_help_panel=_FOUNDATION)
     ] = "boxes"

@@ -107,6 +107,32 @@ def test_two_opencv_wheels(tmp_path):
     assert "\x1b" not in done.stdout, "plain where nobody looks"
 
 
+def test_two_onnxruntime_wheels(tmp_path):
+    pretend_installed(tmp_path, "onnxruntime-gpu", "1.24.0")
+    done = run_doctor(PYTHONPATH=str(tmp_path))
+    assert done.returncode == 1
+    assert "onnxruntime and onnxruntime-gpu are installed at once" in done.stdout
+    pip = f"{sys.executable} -m pip"
+    neither = f"{pip} uninstall -y onnxruntime onnxruntime-gpu"
+    assert f"fix: {neither} && {pip} install onnxruntime; for a GPU: {neither} && {pip} install 'onnx" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wheels", "gpu", "said", "fix"),
+    [
+        (["onnxruntime"], False, None, ""),
+        (["onnxruntime"], True, "compact models run on the CPU", "uninstall -y onnxruntime onnxruntime-gpu"),
+        (["onnxruntime-gpu"], True, "--device cuda is there", ""),
+    ],
+)
+def test_the_wheel_for_a_gpu_is_named_where_there_is_one(monkeypatch, wheels, gpu, said, fix):
+    monkeypatch.setattr(software, "_exactly", lambda wheel: (wheel, "1") if wheel in wheels else None)
+    monkeypatch.setattr(software.shutil, "which", lambda name: "/usr/bin/nvidia-smi" if gpu else None)
+    found = list(software.onnxruntime_wheels())
+    assert [f.state for f in found] == ([State.OK] if said else [])
+    assert all(said in f.text and fix in f.fix for f in found)
+
+
 @pytest.mark.parametrize(
     ("code", "said", "fix"),
     [

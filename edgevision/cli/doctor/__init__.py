@@ -18,6 +18,7 @@ CHECKS: tuple[Callable[[], Iterable[Finding]], ...] = (
     software.python,
     software.packages,
     software.opencv_wheels,
+    software.onnxruntime_wheels,
     software.imports,
     software.display,
     machine.processor,

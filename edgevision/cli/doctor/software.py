@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import re
+import shutil
 import struct
 import sys
 from collections.abc import Iterator
@@ -25,6 +26,10 @@ OPENCV = (
     "opencv-contrib-python-headless",
 )
 """Four wheels with one and the same folder, cv2: the last one installed overwrites the others' files."""
+
+ONNXRUNTIME = ("onnxruntime", "onnxruntime-gpu")
+"""Two wheels with one and the same folder: the second takes a GPU too."""
+ALTERNATIVES = {"opencv-python": OPENCV, "onnxruntime": ONNXRUNTIME}
 
 RUNTIME = ("numpy", "opencv-python", "onnxruntime", "av", "pydantic", "typer", "rich", "aiohttp", "psutil")
 
@@ -98,7 +103,7 @@ def packages() -> Iterator[Finding]:
 
 def _present(name: str) -> tuple[str, str] | None:
     """The wheel that provides a package, and its version."""
-    for wheel in OPENCV if name == "opencv-python" else (name,):
+    for wheel in ALTERNATIVES.get(name, (name,)):
         try:
             return wheel, metadata.version(wheel)
         except metadata.PackageNotFoundError:
@@ -122,6 +127,23 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 def _pip(arguments: str) -> str:
     return f"{sys.executable} -m pip {arguments}"
+
+
+def onnxruntime_wheels() -> Iterator[Finding]:
+    """Whether onnxruntime can use the GPU that is here, and how its two wheels are exchanged."""
+    installed = [wheel for wheel in ONNXRUNTIME if _exactly(wheel)]
+    neither = _pip("uninstall -y onnxruntime onnxruntime-gpu")
+    to_gpu = f"{neither} && " + _pip("install 'onnxruntime-gpu[cuda,cudnn]'")
+    to_cpu = f"{neither} && " + _pip("install onnxruntime")
+    if len(installed) == 2:
+        text = "onnxruntime and onnxruntime-gpu are installed at once, over each other's files"
+        yield Finding(AREA, "onnxruntime wheels", State.FAULT, text, f"{to_cpu}; for a GPU: {to_gpu}")
+    elif installed == ["onnxruntime"] and shutil.which("nvidia-smi"):
+        text = "compact models run on the CPU; for --device cuda on the NVIDIA GPU here, exchange the wheel"
+        yield Finding(AREA, "onnxruntime wheels", State.OK, text, to_gpu)
+    elif installed == ["onnxruntime-gpu"]:
+        text = "onnxruntime-gpu: --device cuda is there (pip may say that onnxruntime is missing: it is not)"
+        yield Finding(AREA, "onnxruntime wheels", State.OK, text)
 
 
 def opencv_wheels() -> Iterator[Finding]:
