@@ -139,7 +139,7 @@ def test_two_models_and_no_labels_agree_or_not(own, clip):
         (("--data", "nowhere"), UsageError, "expected a folder of labelled images, found nothing"),
         (("--sustained", "soon"), UsageError, "expected a time such as 90s"),
         (("--out", "file"), UsageError, "expected a folder to write into, found a file"),
-        (("--display", "browser", "--source", "clip.mp4"), UsageError, "give them with --glass"),
+        (("--display", "browser", "--source", "clip.mp4"), UsageError, "need --glass"),
         (("--glass", "--source", "clip.mp4"), UsageError, "needs a camera that sees the screen, and clip.mp4 is"),
         (("compare", "file", "file"), UsageError, "expected a benchmark's JSON"),
         (("report", "none.json"), UsageError, "no such file"),
