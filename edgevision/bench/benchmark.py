@@ -241,8 +241,8 @@ class Bench:
                     self._notes.append(f"{contender.shown}: no accuracy on {frame_set.name}, no class is shared.")
         if unfit:
             self._notes.append(
-                f"{frame_set.name}: its pictures do not follow one another, so they tell nothing of boxes that are "
-                "predicted between detections."
+                f"{frame_set.name}: its images are not consecutive frames, so the cost of "
+                "--detect-every in accuracy cannot be measured on them."
             )
         if truth is None and len(found) > 1:
             self._agree(frame_set, found)

@@ -71,7 +71,10 @@ def compare(a: BenchRun, b: BenchRun, allow: Collection[str] = ()) -> Comparison
     if refused:
         told = "; ".join(f"{d.condition}: {d.text}" for d in refused)
         names = " ".join(dict.fromkeys(f"--allow {d.condition}" for d in refused))
-        raise UsageError(f"the runs were not measured alike ({told}): measure again alike, or compare with {names}")
+        raise UsageError(
+            f"the runs were measured under different conditions ({told}): measure again under the "
+            f"same conditions, or compare with {names}"
+        )
     rows = []
     for one, other in pairs:
         measured = ratio(rate(other), rate(one), paired=False)

@@ -127,7 +127,7 @@ class Contender:
             mode=detector.mode if isinstance(detector, FoundationDetector) else "",
             classes=detector.classes,
             min_score=detector.min_score if isinstance(detector, HasMinScore) else None,
-            alone="detect() on a picture that is ready, with the model's own preparation",
+            alone="detect() on a decoded image, with the model's own preprocessing",
         )
 
     def first_result(self, address: str) -> None:

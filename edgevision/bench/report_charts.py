@@ -75,8 +75,8 @@ def _latency_caption(drawn: Sequence[Entry], entries: Sequence[Entry]) -> str:
 
 def _stage_caption(drawn: Sequence[Entry], entries: Sequence[Entry]) -> str:
     return (
-        f"Mean milliseconds, {_sources(entries)}. Capture (reading and decoding) runs beside the rest and is not in "
-        "the sum."
+        f"Mean milliseconds, {_sources(entries)}. Capture (reading and decoding) runs in parallel and is "
+        "not in the sum."
     )
 
 

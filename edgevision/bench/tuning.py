@@ -121,7 +121,7 @@ def tune_settings(
     try:
         clip = run.add_clip(source if source is not None else str(BUNDLED))
         if clip.kind == "images":
-            run.note("Detecting on some frames only was not tried: pictures in a folder have no times to predict to.")
+            run.note("Detecting on some frames only was not tried: images in a folder have no capture times.")
         else:
             wanted = [replace(one, detect_every=every) for one in wanted for every in DETECT_EVERY]
         for one in wanted:
@@ -276,7 +276,7 @@ def _notes(run: BenchRun, tried: list[Tried], best: Tried | None) -> tuple[str, 
             if t.ap50_high is not None and t.ap50_high >= best.ap50_low and t.verdict == "holds"
         } - {_named(best.wanted)}
         if rivals:
-            notes.append(f"Its accuracy cannot be told from that of {', '.join(sorted(rivals))} by these pictures.")
+            notes.append(f"Its accuracy is within the interval of {', '.join(sorted(rivals))} on these images.")
     return tuple(notes)
 
 

@@ -214,7 +214,7 @@ class CameraSource(BaseCamera):
                 return Frame(pixels, index, captured_ns, self._info)
             # A damaged MJPG picture now and then is the way of USB; the next one is 33 ms away.
             if now_ns > deadline_ns:
-                what = "the same picture again and again" if pixels is not None else "pictures that cannot be decoded"
+                what = "the same frame again and again" if pixels is not None else "frames that cannot be decoded"
                 raise SourceLost(f"{self._name} gives nothing but {what}: unplug it and plug it in again")
 
 

@@ -33,9 +33,7 @@ def checked_node(path: str) -> v4l2.Node:
         raise SourceNotFound(
             f"{path} ({node.driver}) is part of a camera that only libcamera can read: use {hint}{instead(', or ')}"
         )
-    raise SourceNotFound(
-        f"{path} ({node.card}) gives no pictures: it is the camera's metadata, or an output{instead()}"
-    )
+    raise SourceNotFound(f"{path} ({node.card}) gives no frames: it is the camera's metadata, or an output{instead()}")
 
 
 def instead(join: str = ": ") -> str:

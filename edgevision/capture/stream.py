@@ -93,7 +93,7 @@ class StreamSource(ContextManaged):
         silent_s = (self._clock() - self._pictured_ns) / 1e9
         if not self._info.live or silent_s < _SILENT_AFTER_S or self._closing.is_set():
             return None
-        return f"{self._shown} has sent no picture for {silent_s:.0f} s"
+        return f"{self._shown} has sent no frame for {silent_s:.0f} s"
 
     def read(self) -> Frame | None:
         """The newest frame (live) or the next one (a finite file); None after `close` and at the end of a file.
@@ -183,7 +183,7 @@ class StreamSource(ContextManaged):
             if now - asked >= 0.98e9 * self._timeouts_s[1]:
                 raise SourceLost(f"{self._shown} stopped: nothing came for {self._timeouts_s[1]:.0f} s")
             if now - self._pictured_ns > _NO_PICTURE_S * 1e9:
-                raise SourceLost(f"{self._shown} sends data, but no whole picture for {_NO_PICTURE_S:.0f} s")
+                raise SourceLost(f"{self._shown} sends data, but no complete frame for {_NO_PICTURE_S:.0f} s")
             arrived, before = (before if one_late else now), now
             packet.opaque = arrived
             old = backlog.holds(now, packet.dts, float(packet.time_base or 0))

@@ -174,7 +174,7 @@ class VideoSource(ContextManaged):
             self._pictures = whole_pictures(self._container, stream, self._ledger)
             self._next: tuple[int, VideoFrame] | None = self._decode()
             if self._next is None:
-                raise SourceBroken(f"{self._shown}: not one picture could be decoded; the file is damaged or no video")
+                raise SourceBroken(f"{self._shown}: no frame could be decoded; the file is damaged or not a video")
             pixels = self._convert(self._next[1])
             self._info = SourceInfo(
                 name=self._shown,

@@ -71,20 +71,20 @@ def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
 def label_table(report: LabelReport) -> None:
     """What a labelling run came to."""
     table = _table("", "")
-    table.add_row("pictures", str(report.asked))
+    table.add_row("images", str(report.asked))
     rows = [
         ("labelled before", report.before),
         ("labelled now", report.labelled),
-        ("of those for review", report.review),
-        ("of those with nothing in them", report.nothing),
+        ("for review", report.review),
+        ("without objects", report.nothing),
         ("failed", report.failed),
-        ("empty label files of people", report.empty_labels),
+        ("empty manual label files", report.empty_labels),
     ]
     for name, count in rows:
         if count or name == "labelled now":
             table.add_row(name, str(count), style="red" if name == "failed" else None)
     for name in {**report.objects, **report.doubtful}:
-        doubtful = f" ({report.doubtful[name]} doubtful)" if report.doubtful[name] else ""
+        doubtful = f" ({report.doubtful[name]} uncertain)" if report.doubtful[name] else ""
         table.add_row(f"objects: {name}", f"{report.objects[name]}{doubtful}")
     _print(table)
     for sentence in _remarks(report):
@@ -98,11 +98,11 @@ def _remarks(report: LabelReport) -> Iterator[str]:
     for trouble, count in report.troubles.most_common(5):
         yield f"{_times(count)} {trouble} (first: {report.examples[trouble]})"
     if report.unmet:
-        yield f"no teacher has a name for {', '.join(report.unmet)}: put its name for it into --prompts"
+        yield f"no teacher has a name for {', '.join(report.unmet)}: add its name to --prompts"
     if report.unwanted:
-        yield f"seen by a teacher, named by no prompt, left out: {_counted(report.unwanted)}"
+        yield f"detected by a teacher, not in the prompts, left out: {_counted(report.unwanted)}"
     if report.unnamed:
-        yield f"labelled by people, named by no prompt, left out: {_counted(report.unnamed)}"
+        yield f"labelled manually, not in the prompts, left out: {_counted(report.unnamed)}"
 
 
 def collect_table(report: CollectReport) -> None:
@@ -120,7 +120,7 @@ def evaluation_table(evaluation: Evaluation) -> None:
         f"{evaluation.data}: {evaluation.pictures} images, {evaluation.labels} objects{by}", highlight=False
     )
     if evaluation.broken:
-        say(f"{evaluation.broken} pictures cannot be read and are left out")
+        say(f"{evaluation.broken} images cannot be read and are left out")
     table = _table("model", "AP50 (95 % interval)", "AP50-95", "small", "medium", "large", "missed", "false", "ms")
     for m in evaluation.models:
         sizes = [_figure(m.by_size[s]) for s in ("small", "medium", "large")]
@@ -139,12 +139,12 @@ def evaluation_table(evaluation: Evaluation) -> None:
         if m.absent:
             say(f"{m.name}: does not know {', '.join(m.absent)}, which is in no average of it")
         if m.failures:
-            say(f"{m.name}: failed on {m.failures} pictures, which count as nothing found")
+            say(f"{m.name}: failed on {m.failures} images, which count as no detections")
         if m.lead is not None:
-            word = "ahead of" if m.lead.low > 0 else "behind" if m.lead.high < 0 else "not told apart from"
+            word = "ahead of" if m.lead.low > 0 else "behind" if m.lead.high < 0 else "not distinguishable from"
             say(f"{first.name} is {word} {m.name}: AP50 {m.lead.value:+.3f} ({m.lead.low:+.3f} to {m.lead.high:+.3f})")
-    sizes_px = "small under 32² px, medium to 96² px, large over, of the picture as stored"
-    say(f"missed and false at each model's own threshold; {sizes_px}; ms a picture with resizing and decoding")
+    sizes_px = "small under 32² px, medium to 96² px, large over, of the image as stored"
+    say(f"missed and false at each model's own threshold; {sizes_px}; ms per image with resizing and decoding")
 
 
 def _table(*headings: str) -> Table:

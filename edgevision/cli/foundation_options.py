@@ -63,7 +63,7 @@ class FoundationLoader:
             "--watch-folder": watch,
         }
         if given := [flag for flag, there in useless.items() if there]:
-            raise UsageError(f"{model} takes no {' or '.join(given)}: a foundation model settles that by itself")
+            raise UsageError(f"{model} takes no {' or '.join(given)}: a foundation model sets that itself")
         if classes is not None:
             raise UsageError(f"{model} takes no --classes: name what to look for with --prompts")
 

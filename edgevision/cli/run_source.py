@@ -109,7 +109,5 @@ def describe_source(info: SourceInfo) -> str:
 def describe_interval(every: int, source: SourceInfo) -> str:
     """What detecting on each ``every``-th frame comes to on this source."""
     if usable(every, source) == 1:
-        return (
-            "--detect-every: these pictures say no times to predict boxes to, so each is detected; --fps gives a rate"
-        )
+        return "--detect-every has no effect: these images have no capture times; set a rate with --fps"
     return f"detecting on 1 of {every} frames; on the others boxes are predicted from their tracks' motion"

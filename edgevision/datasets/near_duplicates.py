@@ -97,11 +97,13 @@ def split_alike(hashes: Sequence[int], val_share: float = 0.15, seed: int = 0) -
         val.add(int(sizes.argmin()))
     note = ""
     if bits < 0:
-        note = "all pictures look alike: divided by blocks in their order, so its accuracy will look better than it is"
+        note = (
+            "all images are near-duplicates: split by blocks in their order, so the measured accuracy will be too high"
+        )
     elif bits < DISTANCES[0]:
         note = (
-            f"most pictures look alike: only those within {bits} of 64 bits are kept together, so its accuracy will "
-            "look better than it is; validate on pictures of another day or place"
+            f"most images are near-duplicates: only those within {bits} of 64 bits are kept together, so "
+            "the measured accuracy will be too high; validate on images of another day or place"
         )
     parts = tuple("val" if int(g) in val else "train" for g in groups)
     return Split(groups, parts, bits, note)

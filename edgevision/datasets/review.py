@@ -46,7 +46,7 @@ class Review:
         # Pictures that no command has labelled yet may be labelled here.
         self._new = {p.relative_to(root).as_posix() for p in found} - data.pictures.keys()
         if not self._new and not data.pictures:
-            raise UsageError(f"{data.folder}: expected pictures in images/, found none: label some first")
+            raise UsageError(f"{data.folder}: expected images in images/, found none")
         self._thresholds = Thresholds.of_settings(data.settings)
         self._reviewed: set[str] = set()
 
@@ -152,7 +152,7 @@ class Review:
         known = self._data.pictures.get(file)
         if known is None:
             if file not in self._new:
-                raise UsageError(f"there is no picture {file[:200]!r} in this data folder")
+                raise UsageError(f"there is no image {file[:200]!r} in this data folder")
             known = PictureLabels(file)
         return known
 

@@ -51,7 +51,7 @@ def split_folder(
             if progress is not None:
                 progress(number, len(files), file)
         if len(readable) < 2:
-            raise UsageError(f"{folder}: expected at least 2 pictures that can be read, found {len(readable)}")
+            raise UsageError(f"{folder}: expected at least 2 readable images, found {len(readable)}")
         split = split_alike(hashes, val_share, seed)
         settled = _settled(data.pictures)
         for file, group, part in zip(readable, split.groups.tolist(), split.parts, strict=True):

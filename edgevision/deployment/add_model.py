@@ -86,7 +86,7 @@ def add_model(path: Path, wish: AddOptions, limits: Limits | None = None) -> Add
                 _same(trial, again, path)
                 trial = again
         if trial.silent:
-            notes += ("it found nothing at all in the trial pictures: look at its boxes before you trust it",)
+            notes += ("no detections in the trial images: check its boxes before you use it",)
         manifest = made.manifest.model_copy(update={"sha256": hashlib.sha256(made.graph).hexdigest()})
         (folder / "model.toml").write_text(manifest_text(manifest), encoding="utf-8")
         text = card(manifest, path.name, origin_sha256, notes, trial.median_ms, date.today())

@@ -51,7 +51,7 @@ def front_into(graph: bytes, manifest: Manifest, with_front: bool) -> tuple[Made
         return Made(graph, manifest), tuple(notes)
     bare = {"name": _PREFIX + "pixels", "dtype": "uint8", "layout": "nhwc", "channel_order": "bgr"}
     fed = manifest.model_copy(update={"input": InputRecipe(**{**recipe.model_dump(exclude={"mean", "std"}), **bare})})
-    notes.append("normalisation and layout put inside the graph: it takes uint8 pictures as the camera gives them")
+    notes.append("normalisation and layout embedded in the graph: it takes uint8 frames as the camera gives them")
     return Made(_with_front(graph, recipe), fed), tuple(notes)
 
 

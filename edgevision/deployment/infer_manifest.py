@@ -244,8 +244,10 @@ def _classes(
     for count in counts:
         if (names_or_none := coco_names(count)) is not None:
             return names_or_none, f"{count} classes taken for COCO's, as there are just as many; --classes overrules"
-    asked = f"has {' or '.join(map(str, counts))} classes" if counts else "does not tell how many classes it has"
-    raise ModelInvalid(f"{where}: {asked}, and carries no names; say them with --classes names.txt or --classes a,b,c")
+    asked = f"has {' or '.join(map(str, counts))} classes" if counts else "gives no number of classes"
+    raise ModelInvalid(
+        f"{where}: {asked} and has no class names; give them with --classes names.txt or --classes a,b,c"
+    )
 
 
 def _coco(counts: tuple[int, ...], outputs: tuple[TensorInfo, ...], where: str) -> tuple[str, ...]:

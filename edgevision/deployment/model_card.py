@@ -32,6 +32,6 @@ def card(manifest: Manifest, file_name: str, file_sha256: str, notes: Sequence[s
         "",
         "## Accuracy",
         "",
-        "Not measured. `edgevision models verify` tries other ways of feeding it and says if one is better.",
+        "Not measured. `edgevision models verify` tries other preprocessing and reports a better one.",
     ]
     return "\n".join(lines) + "\n"

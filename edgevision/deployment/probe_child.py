@@ -138,8 +138,8 @@ class _Child:
             return True
         names = ", ".join(o.name for o in session.outputs)
         raise ModelInvalid(
-            f"{self.where}: gives the same outputs ({names}) for every picture: it sees nothing; it is damaged, or its "
-            "export left the input unused"
+            f"{self.where}: gives the same outputs ({names}) for every picture: its output does not "
+            "depend on the input; it is damaged, or its export left the input unused"
         )
 
     def _check_layout(self, candidates: list[Candidates], detector: OnnxDetector) -> None:

@@ -73,7 +73,7 @@ class Swapper:
         """
         if self._loop.in_own_thread:
             raise UsageError(
-                "a swap needs the loop to go on, so the thread that runs it cannot wait for one: use start_swap, or "
+                "a swap needs a running loop, so the thread that runs the loop cannot wait for it: use start_swap, or "
                 "another thread"
             )
         return self.start(name, gates).result()

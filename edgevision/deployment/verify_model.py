@@ -200,7 +200,7 @@ def _check_own(stored: StoredModel) -> None:
 def pictures_of(folder: Path) -> list[NDArray[np.uint8]]:
     """Pictures evenly spread over a folder's, at most `MOST_PICTURES`."""
     if not folder.is_dir():
-        raise UsageError(f"--images: expected a folder of pictures, got {folder}")
+        raise UsageError(f"--images: expected a folder of images, got {folder}")
     paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in _PICTURE_SUFFIXES)
     chosen = [paths[round(k)] for k in np.linspace(0, len(paths) - 1, min(len(paths), MOST_PICTURES))] if paths else []
     pictures = [p for p in map(read_picture, chosen) if p is not None]

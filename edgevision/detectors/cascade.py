@@ -27,7 +27,7 @@ class SecondStage(ContextManaged):
         """Raises `UsageError` where ``second`` finds boxes itself."""
         if second.manifest.family != "classifier":
             raise UsageError(
-                f"{second.name}: expected a model that says which kind a cut-out is (family classifier), found family "
+                f"{second.name}: expected a classifier of crops (family classifier), found family "
                 f"{second.manifest.family}; make one with `edgevision distill head`"
             )
         self.first, self._second, self._most = first, second, most

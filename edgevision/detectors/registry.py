@@ -258,13 +258,13 @@ def from_metadata(path: Path, session: Graph) -> Manifest:
         outputs = "; ".join(str(o) for o in session.outputs)
         inputs = "; ".join(str(i) for i in session.inputs)
         raise ModelInvalid(
-            f"{path}: carries no metadata that says how to feed it (input {inputs}; outputs {outputs}). "
+            f"{path}: has no metadata that describes its preprocessing (input {inputs}; outputs {outputs}). "
             f"Put a {path.stem}.toml beside it with family ({', '.join(sorted(FAMILIES))}), classes and [input]; "
             f"or have one made: edgevision models add {path.name}"
         )
     if not told["classes"]:
         raise ModelInvalid(
-            f"{path}: its metadata carries no class names; say them: edgevision models add {path.name} --classes "
+            f"{path}: its metadata has no class names; give them: edgevision models add {path.name} --classes "
             "names.txt (or a,b,c or coco)"
         )
     values = {key: value for key, value in told.items() if key != "note"}

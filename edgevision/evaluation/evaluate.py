@@ -175,7 +175,7 @@ def evaluate(
             if progress is not None:
                 progress(number, len(usable), picture.labels.file)
     if not pictures:
-        raise UsageError(f"{data.place}: expected labelled pictures that can be read, found none")
+        raise UsageError(f"{data.place}: expected readable labelled images, found none")
     truth = [Annotations.from_rows(p.labels.rows()) for p in pictures]
     labels = sum(int((~t.ignored).sum()) for t in truth)
     if labels == 0:

@@ -210,7 +210,7 @@ class BrowserSink(ContextManaged):
             picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
         done, data = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, quality])
         if not done:
-            raise SinkError(f"expected a picture that JPEG can hold, got {picture.shape}")
+            raise SinkError(f"expected an image that JPEG can store, got {picture.shape}")
         return data.tobytes()
 
     def _tell(self) -> None:

@@ -194,7 +194,7 @@ class JsonLinesSink(ContextManaged):
                 with contextlib.suppress(OSError):
                     os.ftruncate(self._fd, self._written_bytes)  # Half a line would spoil the file for its readers.
             self._stop()
-            _log.warning("no more JSON lines are written to %s: %s; the loop goes on", self.name, exc.strerror)
+            _log.warning("JSON lines to %s stopped: %s; the loop continues", self.name, exc.strerror)
 
     def close(self) -> None:
         if self._open:

@@ -28,7 +28,7 @@ class SnapshotWriter:
         # The lightest compression: the loop waits for this, and a disk has room for one picture.
         done, data = cv2.imencode(".png", picture, [cv2.IMWRITE_PNG_COMPRESSION, 1])
         if not done:
-            raise SinkError(f"expected a picture that PNG can hold, got {picture.shape} {picture.dtype}")
+            raise SinkError(f"expected an image that PNG can store, got {picture.shape} {picture.dtype}")
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             return _write_new(self._folder, stem, data.tobytes())

@@ -37,7 +37,7 @@ class VideoFileSink(ContextManaged):
     """Records what is published to ``path``.
 
     Encoding has a thread of its own. A live source never waits for it: what it cannot keep up with is left out and
-    counted. A file waits, since nothing of it may be lost. A full disk is one warning: the loop goes on.
+    counted. A file waits, since nothing of it may be lost. A full disk is one warning: the loop continues.
 
     Raises `SinkError` on construction where the name's ending is not of a video or the file cannot be written; an old
     file of that name is replaced only when the first picture comes.
@@ -170,7 +170,7 @@ class VideoFileSink(ContextManaged):
             rest = "not one frame of it was written, so the file is removed"
         else:
             rest = "not one frame of it was written: nothing in the file plays"
-        text = "the video %s ends here: %s; the loop goes on, and %s"
+        text = "the video %s ends here: %s; the loop continues, and %s"
         _log.warning(text, self.path, reason, rest, exc_info=ours)
 
 

@@ -81,7 +81,7 @@ def begin(
     """
     known = (run / "run.json").exists()
     if (known or (run / "last.pt").exists()) and not resume:
-        raise UsageError(f"{run}: holds a training run already; go on with it by --resume, or name another --out")
+        raise UsageError(f"{run}: holds a training run already; resume it with --resume, or name another --out")
     if known:
         info = _resumed(run, recipe, say)
         if _whole(run):
@@ -101,7 +101,7 @@ def begin(
     counts = _decode(run, train, val, classes, recipe, say)
     for name, count in counts.items():
         if count == 0:
-            raise UsageError(f"{', '.join(map(str, data))}: expected pictures for {name} that can be read, found none")
+            raise UsageError(f"{', '.join(map(str, data))}: expected images for {name} that can be read, found none")
     teachers = {p.labels.teacher for _, p in (*train, *val) if p.labels.teacher}
     by_people = people_labelled(p for _, p in val)
     info = RunInfo(recipe, classes, tuple(map(str, data)), tuple(sorted(teachers)), counts, tuple(notes), by_people)
@@ -170,13 +170,13 @@ def _check(train: list[Named], val: list[Named], classes: tuple[str, ...], data:
     where = ", ".join(map(str, data))
     if not train or not val:
         raise UsageError(
-            f"{where}: expected labelled pictures to train and to validate on, found {len(train)} and {len(val)}"
+            f"{where}: expected labelled images for training and validation, found {len(train)} and {len(val)}"
         )
     seen = {s.classes[b.class_id] for s, p in train for b in p.labels.boxes if b.weight > 0}
     missing = [c for c in classes if c not in seen]
     if len(missing) == len(classes):
         raise UsageError(
-            f"{where}: expected objects of {', '.join(classes)}, found none that is sure; label them first"
+            f"{where}: expected objects of {', '.join(classes)}, found none with an accepted score; label them first"
         )
 
 

@@ -64,7 +64,7 @@ def train_student(
         training = Training(recipe, run / "train", run / "val", run, info.classes, place, workers)
         if place.leads:
             for glob in training.draw.unused:
-                say(f"times: no picture is named {glob!r}")
+                say(f"times: no image is named {glob!r}")
             say(
                 f"{len(training.store)} pictures, {len(training.held)} to validate on, {recipe.epochs} epochs, on "
                 f"{place.in_words}" + (f"; going on at epoch {training.first + 1}" if training.first else "")

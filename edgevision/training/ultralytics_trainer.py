@@ -46,7 +46,10 @@ def train_ultralytics(
     say: Say = lambda text: None,
 ) -> Path:
     """Train by Ultralytics, from nothing and without the network; the exported graph. Raises as `train_student`."""
-    say("Ultralytics is AGPL-3.0 and so, it says, are weights trained with it: mind that before you ship the model")
+    say(
+        "Ultralytics is AGPL-3.0, and by its terms weights trained with it are too: consider that "
+        "before you distribute the model"
+    )
     info = begin(data, recipe, run, validation=validation, resume=resume, say=say)
     folder = run / "yolo"
     if not (folder / "data.yaml").exists():

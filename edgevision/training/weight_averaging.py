@@ -55,7 +55,7 @@ def mean_with(
         raise UsageError("shares: expected others with shares above 0 that leave the run some of 1")
     for part in ("train", "val"):
         if not ImageCache.is_whole(folder / part):
-            raise UsageError(f"{folder}: expected the run's own pictures in {part}, found none; train it again")
+            raise UsageError(f"{folder}: expected the run's own images in {part}, found none; train it again")
     out.parent.mkdir(parents=True, exist_ok=True)
     store, held, recipe = ImageCache(folder / "train"), ImageCache(folder / "val"), info.recipe
     draw = Draw(store.names, recipe.times)

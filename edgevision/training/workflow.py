@@ -117,7 +117,7 @@ def _state(line: Workflow) -> tuple[set[str], dict[str, str]]:
     path = line.folder / "line.json"
     if not path.exists():
         if line.folder.is_dir() and any(p.suffix != ".new" for p in line.folder.iterdir()):
-            raise UsageError(f"{line.folder}: is not empty and holds no line; name a new folder for --out")
+            raise UsageError(f"{line.folder}: is not empty and holds no workflow; name a new folder for --out")
         return set(), {}
     try:
         values = parse_json(read_regular_text(path))
@@ -130,7 +130,7 @@ def _state(line: Workflow) -> tuple[set[str], dict[str, str]]:
     other = [key for key, value in line.identity.items() if key in bound and known.get(key) != value]
     if other:
         raise UsageError(
-            f"{line.folder}: holds a line with another {', '.join(other)} "
+            f"{line.folder}: holds a workflow with another {', '.join(other)} "
             f"({'; '.join(str(known.get(k)) for k in other)}); name a new folder for --out"
         )
     return begun, done
@@ -168,7 +168,7 @@ def _of_this_recipe(line: Workflow, done: dict[str, str], shown: Shown) -> dict[
     # A run that was thrown away once its model was made cannot be gone on with, and need not be.
     if "train" not in done or not run.exists() or read_run(run).recipe == line.recipe:
         return done
-    shown.say("the recipe is another than before: training goes on")
+    shown.say("the recipe has changed: training continues with it")
     return {name: done[name] for name in ("collect", "split", "label") if name in done}
 
 

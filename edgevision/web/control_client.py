@@ -61,9 +61,7 @@ def find_app(to: str | None) -> App:
     if to is None:
         apps = running_apps()
         if not apps:
-            raise UsageError(
-                "no app of yours runs on this machine: start one with `edgevision run`, or name one with --to URL"
-            )
+            raise UsageError("no running `edgevision run` found on this machine: start one, or name one with --to URL")
         if len(apps) > 1:
             listed = "; ".join(f"{a.url} ({a.model} on {a.source}, process {a.pid})" for a in apps)
             raise UsageError(f"{len(apps)} apps run: {listed}; say which with --to URL")
@@ -85,7 +83,7 @@ def _named(to: str) -> App:
         return App(url, token)
     known = next((a for a in running_apps() if _same_place(a, host, port)), None)
     if known is None:
-        raise UsageError(f"--to: no app of yours runs at {url}; give its whole address, with ?token=…")
+        raise UsageError(f"--to: no running `edgevision run` found at {url}; give its whole address, with ?token=…")
     return App(known.url, known.token)
 
 
@@ -97,7 +95,7 @@ def _same_place(app: RunningApp, host: str, port: int) -> bool:
 
 def _reason(exc: BaseException) -> str:
     if isinstance(exc, ConnectionRefusedError):
-        return "nobody there"
+        return "connection refused"
     if isinstance(exc, TimeoutError):
         return f"nothing in {_TIMEOUT_S:g} s"
     return str(exc) or type(exc).__name__

@@ -108,8 +108,8 @@ class RuntimeFile:
         if folder is None:
             places = " nor ".join(map(str, runtime_folders()))
             raise EdgeVisionError(
-                f"neither {places} is a folder that only you can look into, so `edgevision swap` cannot find this app "
-                "by itself: name it with --to"
+                f"neither {places} is a folder that only you can read, so `edgevision swap` cannot "
+                "find this app: name it with --to"
             )
         return folder / f"app-{self.app.pid}.json"
 

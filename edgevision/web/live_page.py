@@ -108,7 +108,7 @@ class Pages:
     async def _snapshot(self, request: web.Request) -> web.Response:
         data = await asyncio.get_running_loop().run_in_executor(self._encoder, self._sink.snapshot)
         if data is None:
-            return web.Response(status=404, text="There is no picture yet.\n")
+            return web.Response(status=404, text="There is no frame yet.\n")
         name = f"edgevision-frame{self._figures()['frame']}.jpg"
         return web.Response(
             body=data, content_type="image/jpeg", headers={"Content-Disposition": f'attachment; filename="{name}"'}

@@ -265,7 +265,7 @@ def changed(run: BenchRun, what: str) -> BenchRun:
 def test_unlike_runs_are_refused_by_name(what):
     one = run_of({"small": 5.0})
     other = changed(one, what)
-    with pytest.raises(UsageError, match=rf"not measured alike \({what}: .*compare with --allow {what}$"):
+    with pytest.raises(UsageError, match=rf"under different conditions \({what}: .*compare with --allow {what}$"):
         compare(one, other)
     found = compare(one, other, allow=[what])
     assert len(found.rows) == 2

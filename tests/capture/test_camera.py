@@ -474,7 +474,7 @@ def test_the_same_buffer_for_ever_is_lost(device):
     with CameraSource(0) as source:
         source.read()
         device.frozen_from = 0
-        with pytest.raises(SourceLost, match="same picture again and again"):
+        with pytest.raises(SourceLost, match="same frame again and again"):
             source.read()
 
 

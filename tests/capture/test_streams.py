@@ -172,7 +172,7 @@ def test_a_silent_server_is_noticed(web: WebCamera) -> None:
         assert source.trouble is None
         web.silent.set()
         ahead_ns[0] = 2_100_000_000
-        assert re.search(r"127\.0\.0\.1.* has sent no picture for 2 s", source.trouble or "")
+        assert re.search(r"127\.0\.0\.1.* has sent no frame for 2 s", source.trouble or "")
         began = time.monotonic()
         with pytest.raises(SourceLost, match="stopped: nothing came"):
             list(iter(source.read, None))
@@ -603,7 +603,7 @@ def test_rtsp_silent_and_back(rtsp: RtspServer) -> None:
         rtsp.signal(signal.SIGSTOP)
         stopped = time.monotonic()
         lost_s = wait_for(lambda: source.trouble)
-        assert "has sent no picture for 2 s" in (source.trouble or "")
+        assert "has sent no frame for 2 s" in (source.trouble or "")
         given_up_s = lost_s + wait_for(lambda: "trying to open it again" in (source.trouble or ""))
         last_before = watcher.frames[-1][0]
         assert last_before < stopped + 1

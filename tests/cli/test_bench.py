@@ -331,7 +331,7 @@ def test_nothing_that_holds_is_no_choice():
 
 def test_accuracies_that_cannot_be_told_apart_are_said():
     found = tuned(run_of({"a": 20.0, "b": 4.0}, accuracy={"a": 0.61, "b": 0.60}))
-    assert any("cannot be told from that of b" in note for note in found.notes)
+    assert any("is within the interval of b" in note for note in found.notes)
 
 
 def sparing(run: BenchRun, every: dict[str, int], budget_ms=33.0):
@@ -358,7 +358,7 @@ def test_each_frame_is_detected_where_that_holds():
     assert [t.label for t in found.tried] == ["each", "second", "third"]
     assert found.tried[1].ap50 == 0.61
     assert found.best.command == "edgevision run --model m --threads 1 --workers 1"
-    assert any("cannot be told from that of m detecting on 1 of 2 frames" in note for note in found.notes)
+    assert any("is within the interval of m detecting on 1 of 2 frames" in note for note in found.notes)
 
 
 def test_where_only_sparing_frames_holds_it_is_named_with_its_own_accuracy(own):
@@ -417,17 +417,17 @@ def test_tuning_on_labels_in_sequence_and_on_pictures(own, clip, labelled):
     assert all(t.ap50 is None for t in found.tried)  # it knows no people
     pictures = tune_settings(["blobs"], 500.0, source=str(labelled), seconds=0.3)
     assert {t.wanted.detect_every for t in pictures.tried} == {1}
-    assert any("pictures in a folder have no times" in note for note in pictures.notes)
+    assert any("images in a folder have no capture times" in note for note in pictures.notes)
 
 
 def test_tuning_for_real(own, clip, labelled):
     found = tune_settings(["blobs"], 500.0, source=str(clip), data=labelled, seconds=0.4)
     assert found.best is not None
     assert found.best.ap50 == pytest.approx(1.0)
-    # The folder's pictures do not follow one another: they tell nothing of boxes predicted between detections.
+    # The folder's images are not consecutive: they cannot rate boxes that are predicted between detections.
     assert {t.wanted.detect_every for t in found.tried} == {1, 2, 3}
     assert all(t.ap50 == (1.0 if t.wanted.detect_every == 1 else None) for t in found.tried)
-    assert any("its pictures do not follow one another" in note for note in found.notes)
+    assert any("its images are not consecutive frames" in note for note in found.notes)
     assert any("named only where nothing else holds" in note for note in found.notes)
     assert found.best.wanted.detect_every == 1
     assert all(len({t.label for t in found.tried if t.wanted.threads == n}) % 3 == 0 for n in (1, 2))

@@ -286,7 +286,7 @@ def test_heat(monkeypatch, tmp_path, millidegrees, state):
         (0x0, State.OK, "no throttling"),
         (0x50005, State.WARN, "now: under-voltage, throttled (0x50005)"),
         (0x50000, State.WARN, "since it was switched on: under-voltage, throttled (0x50000)"),
-        (None, State.OK, "does not say"),
+        (None, State.OK, "reports nothing"),
     ],
 )
 def test_a_pis_power(word, state, text):
@@ -321,8 +321,8 @@ GOOD = {"width": 640, "height": 480, "fps": 30.0, "measured": 29.7, "fourcc": "M
     ("outcome", "state", "text"),
     [
         (Outcome(GOOD), State.OK, "answers: 640×480 MJPG at 30 fps, 30 measured"),
-        (Outcome({**GOOD, "brightest": 3}), State.WARN, "the picture is black"),
-        (Outcome({**GOOD, "still": True}), State.WARN, "does not change at all"),
+        (Outcome({**GOOD, "brightest": 3}), State.WARN, "the frame is black"),
+        (Outcome({**GOOD, "still": True}), State.WARN, "do not change"),
         (Outcome(None, "no answer within 20 s"), State.FAULT, "does not answer: no answer within 20 s"),
         (Outcome("/dev/video0 is in use by zoom (process 5): close that first"), State.FAULT, "in use by zoom"),
     ],

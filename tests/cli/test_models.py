@@ -109,7 +109,7 @@ def test_add_says_what_it_concluded_and_what_is_next(tmp_path):
     said = invoke(
         "add", bare, "--name", "red", "--family", "ultralytics", "--classes", "blob", "--input", "pad=0"
     ).output
-    for part in ("added red@1", "family ultralytics: as you said", "put inside the graph", "models verify red"):
+    for part in ("added red@1", "family ultralytics: as you said", "embedded in the graph", "models verify red"):
         assert part in said
 
 
@@ -199,7 +199,7 @@ def test_pictures_that_show_nothing_it_knows(stored, tmp_path):
     (folder / "0.png").unlink()
     with pytest.raises(UsageError, match="expected at least 8 pictures that can be read, found 7"):
         verify_model("blobs", folder)
-    with pytest.raises(UsageError, match="expected a folder of pictures"):
+    with pytest.raises(UsageError, match="expected a folder of images"):
         verify_model("blobs", tmp_path / "nowhere")
 
 

@@ -191,14 +191,17 @@ def test_several_apps_are_named_and_one_is_asked_for(place, runtime):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["better"], r"no app of yours runs on this machine: start one"),
+        (["better"], r"no running `edgevision run` found on this machine: start one"),
         ([], r"expected one of: a model to swap in, --revert, --history"),
         (["better", "--revert"], r"expected one of"),
         (["better", "--force", "load"], r"force: expected one of golden"),
         (["better", "--min-ap", "0.5"], r"go together"),
         (["better", "--to", "ftp://x"], r"--to: expected an address"),
-        (["better", "--to", "127.0.0.1:1"], r"no app of yours runs at http://127.0.0.1:1"),
-        (["better", "--to", "http://127.0.0.1:1/?token=abcdefgh"], r"expected a running app to answer, got nobody"),
+        (["better", "--to", "127.0.0.1:1"], r"no running `edgevision run` found at http://127.0.0.1:1"),
+        (
+            ["better", "--to", "http://127.0.0.1:1/?token=abcdefgh"],
+            r"expected a running app to answer, got connection refused",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(place, runtime, arguments, message):

@@ -255,7 +255,7 @@ def test_a_broken_picture_is_said_and_cannot_be_labelled(folder):
 
 
 def test_an_empty_folder_is_one_sentence(tmp_path):
-    with DataFolder(tmp_path, CLASSES) as data, pytest.raises(UsageError, match="expected pictures in images/"):
+    with DataFolder(tmp_path, CLASSES) as data, pytest.raises(UsageError, match="expected images in images/"):
         Review(data)
 
 

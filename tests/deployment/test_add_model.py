@@ -126,7 +126,7 @@ def test_an_export_that_asks_for_the_size_is_told_it(tmp_path):
 
 def test_names_are_counted(tmp_path):
     path = seeing_model(tmp_path / "m.onnx", 4 + 3)
-    with pytest.raises(ModelInvalid, match=r"has 3 classes, and carries no names; say them with --classes"):
+    with pytest.raises(ModelInvalid, match=r"has 3 classes and has no class names; give them with --classes"):
         add_model(path, AddOptions())
     with pytest.raises(ModelInvalid, match=r"its outputs have 3 classes, got 2 names in --classes"):
         add_model(path, AddOptions(classes="a,b"))
@@ -378,7 +378,7 @@ def test_what_is_missing_is_said_before_the_model_is_run(tmp_path, monkeypatch):
 
     path = seeing_model(tmp_path / "m.onnx", 4 + 3)
     monkeypatch.setattr(Probe, "run_once", lambda *_: pytest.fail("it was run first"))
-    with pytest.raises(ModelInvalid, match=r"has 3 classes, and carries no names; say them with --classes"):
+    with pytest.raises(ModelInvalid, match=r"has 3 classes and has no class names; give them with --classes"):
         add_model(path, AddOptions())
 
 

@@ -76,7 +76,7 @@ def test_outputs_are_equal(order, resize, scale, layout):
     onnx.checker.check_model(onnx.load_from_string(made.graph), full_check=True)
     expected = run(graph, plain, pixels)
     np.testing.assert_allclose(run(made.graph, made.manifest, pixels), expected, atol=1e-4 * max(1, expected.max()))
-    assert any("put inside the graph" in note for note in notes)
+    assert any("embedded in the graph" in note for note in notes)
 
 
 def test_half_precision_whole_bytes_and_open_sizes():

@@ -166,9 +166,9 @@ def test_a_segmenter_without_metadata_is_known_by_its_prototypes(tmp_path):
 def test_metadata_without_names(tmp_path, names):
     table, wanted = dense()
     path = network(tmp_path / "m.onnx", {"output0": (table[None], np.s_[:, 4:])}, {0: "a"}, names=repr(names))
-    with pytest.raises(ModelInvalid, match=r"has 2 classes, and carries no names; say them with --classes"):
+    with pytest.raises(ModelInvalid, match=r"has 2 classes and has no class names; give them with --classes"):
         add_model(path, AddOptions())
-    with pytest.raises(ModelInvalid, match=r"carries no class names; say them: edgevision models add m\.onnx"):
+    with pytest.raises(ModelInvalid, match=r"has no class names; give them: edgevision models add m\.onnx"):
         load_detector(path)
     assert add_model(path, AddOptions(classes="a,b")).manifest.classes == ("a", "b")
     assert boxes_of("m") == wanted

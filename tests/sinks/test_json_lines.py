@@ -224,8 +224,8 @@ print("went on", file=sys.stderr)
     _, err = process.communicate(timeout=20)
     assert process.returncode == 0
     warning, end = err.decode().splitlines()
-    assert f"no more JSON lines are written to {path}" in warning
-    assert "the loop goes on" in warning
+    assert f"JSON lines to {path} stopped" in warning
+    assert "the loop continues" in warning
     assert end == "went on"
     frames = [line["frame"] for line in lines_of(path)]
     assert frames == list(range(len(frames)))
@@ -238,7 +238,7 @@ def test_no_space_left(caplog):
         for index in range(3):
             show(sink, result_of(index))
     assert [record.message for record in caplog.records] == [
-        "no more JSON lines are written to /dev/full: No space left on device; the loop goes on"
+        "JSON lines to /dev/full stopped: No space left on device; the loop continues"
     ]
 
 

@@ -242,7 +242,7 @@ def run_with_room_for(path, limit_bytes):
     assert child.stdout.splitlines()[1].startswith("went on")
     assert child.stdout.endswith("False\n"), "nothing is drawn any more for a file that has ended"
     (warning,) = child.stderr.splitlines()
-    assert warning.startswith(f"the video {path} ends here: File too large; the loop goes on, and ")
+    assert warning.startswith(f"the video {path} ends here: File too large; the loop continues, and ")
     return warning
 
 

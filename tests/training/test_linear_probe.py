@@ -62,7 +62,7 @@ def test_too_few_examples(tmp_path, folder):
     cv2.imwrite(str(tmp_path / "one" / "kind" / "1.png"), np.zeros((9, 9, 3), np.uint8))
     with pytest.raises(UsageError, match=r"too few of kind \(1\)"):
         read_examples(tmp_path / "one")
-    with pytest.raises(UsageError, match="found nothing there"):
+    with pytest.raises(UsageError, match="found nothing"):
         read_examples(tmp_path / "none")
 
 

@@ -373,7 +373,7 @@ def test_int8_that_loses_too_much_is_not_shipped(trained, monkeypatch, tmp_path)
 
 def test_a_run_is_not_overwritten_and_is_gone_on_with(trained, squares, tmp_path):
     words = ["train", squares, "--student", trained / "recipe.toml", "--out", trained / "run", "--workers", "0"]
-    assert "go on with it by --resume" in command(*words, fails=UsageError)
+    assert "resume it with --resume" in command(*words, fails=UsageError)
     (tmp_path / "other.toml").write_text(RECIPE.replace("neck_width = 16", "neck_width = 24"))
     other = ["train", squares, "--student", tmp_path / "other.toml", "--out", trained / "run", "--resume"]
     assert "another recipe (student differ)" in command(*other, fails=UsageError)
@@ -454,18 +454,18 @@ def test_the_whole_line_is_gone_on_with_where_it_was_killed(tmp_path, monkeypatc
     assert manifest.golden
     done = json.loads((tmp_path / "line/line.json").read_text())["done"]
     assert done["label"] == "36 pictures, 1 failed"
-    assert "training goes on" not in command(*words)
+    assert "training continues" not in command(*words)
     (tmp_path / "line/run").rename(tmp_path / "thrown-away")
     assert "[4/7] train: done before" in command(*words)
     (tmp_path / "thrown-away").rename(tmp_path / "line/run")
     told = command(*words, "--epochs", "4")
     assert "[3/7] label: done before" in told
-    assert "training goes on" in told
+    assert "training continues" in told
     assert "epoch 4/4" in told
     assert "epoch 3/4" not in told
     assert "taught@1 is among your models" in told
     other = [w if w != "taught" else "another" for w in words]
-    assert "holds a line with another name" in command(*other, fails=UsageError)
+    assert "holds a workflow with another name" in command(*other, fails=UsageError)
 
 
 class Fixed:

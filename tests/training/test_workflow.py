@@ -94,15 +94,15 @@ def test_a_step_that_never_began_binds_nothing(line, tmp_path, stop_at):
     stop_at("label")
     with pytest.raises(Stopped):
         run_workflow(other, Silent())
-    with pytest.raises(UsageError, match="holds a line with another teachers"):
+    with pytest.raises(UsageError, match="holds a workflow with another teachers"):
         run_workflow(line, Silent())
-    with pytest.raises(UsageError, match="holds a line with another source"):
+    with pytest.raises(UsageError, match="holds a workflow with another source"):
         run_workflow(replace(other, source="scene://"), Silent())
     stop_at("export")
     renamed = replace(other, wish=ModelCardFields("another"))
     with pytest.raises(Stopped):
         run_workflow(renamed, Silent())
-    with pytest.raises(UsageError, match="holds a line with another name"):
+    with pytest.raises(UsageError, match="holds a workflow with another name"):
         run_workflow(other, Silent())
 
 

@@ -89,15 +89,15 @@ def camera_finding(spec: str, name: str, outcome: Outcome) -> Finding:
     if isinstance(answer, str):
         said, _, todo = answer.partition(": ")
         return Finding(AREA, subject, State.FAULT, said, todo or "unplug it and plug it in again")
-    rate = f"{answer['fps']:g} fps" if answer["fps"] else "a rate it does not tell"
+    rate = f"{answer['fps']:g} fps" if answer["fps"] else "unknown rate"
     text = (
         f"answers: {answer['width']}×{answer['height']} {answer['fourcc']} at {rate}, {answer['measured']:.0f} measured"
     )
     if answer["brightest"] < 10:
-        return Finding(AREA, subject, State.WARN, f"{text}; the picture is black", "take the cover off its lens")
+        return Finding(AREA, subject, State.WARN, f"{text}; the frame is black", "take the cover off its lens")
     if answer["still"]:
         fix = "if it should move, unplug it and plug it in again"
-        return Finding(AREA, subject, State.WARN, f"{text}; the picture does not change at all", fix)
+        return Finding(AREA, subject, State.WARN, f"{text}; the frames do not change", fix)
     return Finding(AREA, subject, State.OK, text)
 
 

@@ -86,7 +86,7 @@ def storage() -> Iterator[Finding]:
             pass
         free_mib = shutil.disk_usage(existing).free >> 20
     except OSError as exc:
-        fix = f'sudo chown -R "$USER" "{existing}", or set XDG_DATA_HOME to a folder that is yours'
+        fix = f'sudo chown -R "$USER" "{existing}", or set XDG_DATA_HOME to a folder that you own'
         yield Finding(AREA, "user data", State.FAULT, f"{folder} cannot be written ({exc.strerror})", fix)
         return
     text = f"{folder}, {free_mib / 1024:.1f} GiB free"
@@ -153,7 +153,7 @@ def _throttled() -> int | None:
 
 def _power(word: int | None) -> Finding:
     if word is None:
-        return Finding(AREA, "power", State.OK, "the firmware does not say")
+        return Finding(AREA, "power", State.OK, "the firmware reports nothing")
     now = [what for bit, what in THROTTLED_NOW.items() if word >> bit & 1]
     before = [what for bit, what in THROTTLED_NOW.items() if word >> (bit + 16) & 1]
     fix = "use the power supply made for this board, and cool it: figures measured now are too low"

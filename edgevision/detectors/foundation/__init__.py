@@ -88,7 +88,7 @@ def load_foundation(
     bare = name.removeprefix(PREFIX)
     bare, _, named_weights = bare.partition("@")
     if named_weights and weights is not None and weights != named_weights:
-        raise UsageError(f"{name}: names its weights, and {weights!r} are given beside it; give one of the two")
+        raise UsageError(f"{name}: names its weights, and {weights!r} are given too; give one of the two")
     _, target = _entry(bare)
     order = FoundationOptions(
         name=bare,

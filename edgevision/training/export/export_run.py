@@ -153,7 +153,7 @@ def calibration_pictures(place: Path | None, store: Path, side: int) -> Iterator
     empty = np.zeros((0, 6), np.float32)
     if place is None:
         if not ImageCache.is_whole(store):
-            raise UsageError("--int8: expected pictures to take ranges from: name a folder of them with --calibrate")
+            raise UsageError("--int8: expected images for calibration: name a folder with --calibrate")
         pictures = ImageCache(store)
         chosen = rng.choice(len(pictures), min(CALIBRATION_PICTURES, len(pictures)), replace=False)
         decoded = iter([pictures[int(i)][0] for i in chosen])
@@ -189,4 +189,4 @@ def _of_run(store: Path, classes: Sequence[str]) -> LabelledData | None:
         boxes = tuple(Box(int(c), (a, b, x, y), 1.0, w, by) for c, a, b, x, y, w in rows.tolist())
         labels = PictureLabels(name, pixels.shape[1], pixels.shape[0], status, boxes)
         pictures.append(Picture(Path(name), labels, pixels))
-    return LabelledData(f"validation pictures of {store.parent.name}", tuple(classes), tuple(pictures))
+    return LabelledData(f"validation images of {store.parent.name}", tuple(classes), tuple(pictures))

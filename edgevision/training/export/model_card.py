@@ -56,8 +56,9 @@ def card(
         "",
         "## Use and limits",
         "",
-        "Measured on the pictures named above and on no others: on another camera it may be better or worse. What it "
-        "was not shown it does not know. Not for identifying anyone, and not where safety rests on it.",
+        "Measured on the images named above only: on another camera it may be better or worse. It "
+        "does not know what its training data did not show. Not for identifying people, and not for "
+        "safety.",
     ]
     return "\n".join(lines) + "\n"
 

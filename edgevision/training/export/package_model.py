@@ -201,8 +201,9 @@ def _compared(measured: _Measured, fields: ModelCardFields) -> str:
     )
     if loss > MOST_LOSS and not math.isnan(loss) and not fields.allow_loss:
         raise EdgeVisionError(
-            f"not shipped: {text}; more than {MOST_LOSS * 100:g} points are lost: train it longer, calibrate on "
-            "pictures like those it will see, leave int8 out, or take the loss with --allow-loss"
+            f"not shipped: {text}; more than {MOST_LOSS * 100:g} points are lost: train longer, "
+            "calibrate on images like those in use, leave out --int8, or accept the loss with "
+            "--allow-loss"
         )
     return text
 
@@ -265,15 +266,15 @@ def _pictures(
     if fields.pictures == "data" and evaluation is not None:
         model = evaluation.models[-1]
         for name, outcomes, what in (
-            ("hits.jpg", best(model, 8), "pictures where all was found"),
-            ("misses.jpg", worst(model, 8), "pictures with most misses and false boxes"),
+            ("hits.jpg", best(model, 8), "images without errors"),
+            ("misses.jpg", worst(model, 8), "images with most missed objects and false boxes"),
         ):
             if outcomes:
                 write_picture(folder / name, sheet(outcomes, evaluation.classes))
                 shown.append((name, what))
     if fields.pictures == "scene":
         write_picture(folder / "scene.jpg", _scene_sheet(detector, fields))
-        shown.append(("scene.jpg", "on the built-in scene; pictures of the data may not be republished"))
+        shown.append(("scene.jpg", "on the built-in scene; the images of the dataset may not be republished"))
     return shown
 
 

@@ -118,7 +118,7 @@ def _save_settings(
     }
     now = json.loads(json.dumps(data.settings))  # tuples are lists on disk
     if labelled_before and previous and previous != now:
-        return f"{labelled_before} pictures were labelled in another way before, and keep their labels"
+        return f"{labelled_before} images were labelled with other settings before and keep their labels"
     return ""
 
 

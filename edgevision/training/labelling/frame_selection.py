@@ -91,7 +91,7 @@ class CollectReport:
             ("less worth than those kept", self.lesser),
             ("replaced by better ones", self.replaced),
             ("kept in all", len(self.kept)),
-            ("of those with doubts", sum(k.doubt > 0 for k in self.kept)),
+            ("of those uncertain", sum(k.doubt > 0 for k in self.kept)),
         ]
         return [(name, count) for name, count in rows if count or name in ("frames looked at", "kept in all")]
 

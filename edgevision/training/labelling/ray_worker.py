@@ -103,7 +103,7 @@ def _job(
                 yield tasks[number], answer
     except RayError as exc:
         raise EdgeVisionError(
-            f"the Ray job failed ({_told(exc)}): what was labelled is kept; give the same command to go on"
+            f"the Ray job failed ({_told(exc)}): the labels so far are kept; the same command resumes"
         ) from exc
 
 

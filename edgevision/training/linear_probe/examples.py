@@ -41,7 +41,7 @@ def read_examples(place: Path) -> Examples:
     Raises `UsageError` where there are fewer than two kinds, or fewer than two examples of one.
     """
     if not place.is_dir() and not place.is_file():
-        raise UsageError(f"{place}: expected a folder with a folder of pictures for each kind, found nothing there")
+        raise UsageError(f"{place}: expected a folder with a folder of images per class, found nothing")
     folders = _kind_folders(place)
     examples = Examples((), [], [], [], [])
     if folders:
@@ -61,7 +61,7 @@ def read_examples(place: Path) -> Examples:
     thin = [f"{name} ({n})" for name, n in counts.items() if n < LEAST]
     if len(counts) < 2 or thin:
         told = f"too few of {', '.join(thin)}" if thin else f"{len(counts)} kind"
-        raise UsageError(f"{place}: expected two kinds and {LEAST} examples of each at least, found {told}")
+        raise UsageError(f"{place}: expected two classes and {LEAST} examples of each at least, found {told}")
     return examples
 
 

@@ -147,7 +147,7 @@ def _cross_validate(
     files = [len({g for g, k in zip(groups, kinds, strict=True) if k == kind}) for kind in set(kinds)]
     folds = min(FOLDS, *files)
     if folds < 2:
-        raise UsageError("expected the examples of each kind to come from two pictures at least: add another picture")
+        raise UsageError("expected the examples of each class to come from at least two images: add another image")
     splitter = StratifiedGroupKFold(folds, shuffle=True, random_state=0)
     return np.asarray(cross_val_predict(_classifier(), vectors, kinds, groups=groups, cv=splitter)), folds
 
@@ -219,14 +219,14 @@ def _card(head: LightHead) -> str:
     lines = [
         f"# {manifest.name}",
         "",
-        f"Says which kind a picture or cut-out is: {', '.join(manifest.classes)}. Made by `edgevision distill head`:",
+        f"Classifies an image or a crop: {', '.join(manifest.classes)}. Made by `edgevision distill head`:",
         f"frozen features of {manifest.origin.teacher} and a logistic regression.",
         "",
     ]
     if manifest.accuracy:
         figure = manifest.accuracy[0]
         lines += [f"Accuracy {figure.value:.3f} ({figure.low:.3f} to {figure.high:.3f}), {figure.data}.", ""]
-        lines += ["| kind | right | of |", "|---|---|---|"]
+        lines += ["| class | correct | of |", "|---|---|---|"]
         lines += [f"| {kind} | {right} | {count} |" for kind, (right, count) in head.by_kind.items()]
     else:
         lines += ["The features have random weights: its speed is true, its answers are not."]

@@ -199,7 +199,7 @@ def test_a_folder_is_labelled_by_a_real_model(pictures, blobs, tmp_path):
     assert (again.before, again.labelled, again.failed) == (12, 0, 2)
     assert again.note == ""
     other = label_folder(pictures, tmp_path / "data", *real(blobs, trust=ScoreThresholds(0.6)))
-    assert other.note == "12 pictures were labelled in another way before, and keep their labels"
+    assert other.note == "12 images were labelled with other settings before and keep their labels"
 
 
 def test_labelling_that_is_stopped_goes_on_and_comes_to_the_same(pictures, blobs, tmp_path):
@@ -402,7 +402,7 @@ def test_no_group_is_in_two_parts():
 def test_a_clip_from_one_place_is_divided_and_that_is_said():
     same = [picture_hash(photo(1))] * 50
     split = split_alike(same, 0.2)
-    assert "better than it is" in split.note
+    assert "accuracy will be too high" in split.note
     assert 5 <= split.parts.count("val") <= 13
     changes = sum(a != b for a, b in zip(split.parts, split.parts[1:], strict=False))
     assert changes <= 10, "blocks of neighbours, not single frames"
