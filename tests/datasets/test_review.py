@@ -221,7 +221,7 @@ def test_no_picture_of_another_place(folder):
             data.put(PictureLabels(name, 5, 5, "labelled"))
             with pytest.raises(UsageError, match="outside"):
                 Review(data).picture(name)
-        with pytest.raises(UsageError, match="no picture"):
+        with pytest.raises(UsageError, match="no image"):
             Review(data).picture("../labels.journal.jsonl")
 
 
