@@ -105,3 +105,42 @@ def test_sixty_command_lines_that_nobody_meant() -> None:
     """`benchmarks/fuzz_commands.py` tries thousands."""
     wrong = [outcome for outcome in fuzz(60, seed=11) if outcome.wrong is not None]
     assert not wrong
+
+
+@pytest.mark.parametrize(
+    "words", [["models", "show", "evil"], ["models", "list"], ["models", "show", "evil", "--json"]]
+)
+def test_a_class_of_control_characters_is_written_out(
+    words: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "evil"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"x")
+    (folder / "model.toml").write_text(
+        'name = "evil"\nfamily = "yolox"\n'
+        'classes = ["a\\u001b[2J\\u009b31m", "b"]\nlicence = "free\\u001b]0;x\\u0007"\n'
+        "[input]\nwidth_px = 64\nheight_px = 64\n"
+    )
+    monkeypatch.setenv("EDGEVISION_MODELS", str(tmp_path))
+    monkeypatch.setattr(sys, "argv", ["edgevision", *words])
+    with pytest.raises(SystemExit) as caught:
+        edgevision.cli.main()
+    assert caught.value.code == 0
+    said = capsys.readouterr().out
+    assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f]", said)
+    if "--json" in words:
+        assert json.loads(said)["classes"] == ["a\x1b[2J\x9b31m", "b"]
+    else:
+        assert "\\x1b" in said
+
+
+@pytest.mark.parametrize("data", ["[" * 100_000, '{"a":' * 100_000])
+def test_json_nested_100_000_deep_is_one_sentence(
+    data: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "run.json").write_text(data)
+    monkeypatch.setattr(sys, "argv", ["edgevision", "bench", "report", str(tmp_path / "run.json")])
+    with pytest.raises(SystemExit) as caught:
+        edgevision.cli.main()
+    assert caught.value.code == 2
+    assert capsys.readouterr().err.count("\n") == 1
