@@ -123,7 +123,7 @@ def tune(
     ] = None,
     classes: Annotated[str, typer.Option(help="Comma-separated list of classes that the models must find.")] = "person",
     source: Annotated[str | None, typer.Option(help="Source to run on. Default: the bundled clip.")] = None,
-    data: Annotated[Path | None, typer.Option(help="Labelled dataset (YOLO or COCO), for accuracy.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Labelled dataset (YOLO, COCO, VOC or ours), for accuracy.")] = None,
     engine: Annotated[
         str, typer.Option(help="Inference engine: onnxruntime, openvino, or auto (times the installed ones first).")
     ] = "auto",

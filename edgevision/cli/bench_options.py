@@ -64,7 +64,7 @@ class BenchOptions:
         ),
     ] = None
     data: Annotated[
-        Path | None, typer.Option(help="Labelled dataset (YOLO or COCO), for accuracy. The scene has its own labels.")
+        Path | None, typer.Option(help="Labelled dataset (YOLO, COCO, VOC, ours). The scene has its own labels.")
     ] = None
     frames: Annotated[
         int | None,

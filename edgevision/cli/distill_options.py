@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from edgevision.training.labelling.settings import LabelSettings
     from edgevision.training.recipe import Recipe
 
-Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset: this program's folder, or a YOLO or COCO layout.")]
+Data = Annotated[Path, typer.Argument(metavar="DATA", help="Dataset: this program's folder, YOLO, COCO or VOC.")]
 Teacher = Annotated[
     list[str],
     typer.Option(

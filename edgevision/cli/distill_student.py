@@ -25,7 +25,7 @@ from edgevision.cli.outputs import Output, check_folder, check_outputs
 def train(
     data: Annotated[
         list[Path],
-        typer.Argument(metavar="DATA...", help="Datasets: folders of this program, or YOLO or COCO layouts."),
+        typer.Argument(metavar="DATA...", help="Datasets: folders of this program, YOLO, COCO or VOC."),
     ],
     student: Student,
     out: Annotated[Path, typer.Option(help="Folder of the run.")],
@@ -170,7 +170,7 @@ def export(
 
 def evaluate(
     model: Annotated[str, typer.Argument(help="Model name or path, or foundation:NAME.")],
-    data: Annotated[Path, typer.Option(help="Dataset: this program's folder, or a YOLO or COCO layout.")],
+    data: Annotated[Path, typer.Option(help="Dataset: this program's folder, YOLO, COCO or VOC.")],
     teacher: Annotated[list[str] | None, typer.Option(help="Teacher to compare with. Repeatable.")] = None,
     baseline: Annotated[list[str] | None, typer.Option(help="Model to compare with. Repeatable.")] = None,
     part: Annotated[
