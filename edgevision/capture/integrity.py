@@ -37,7 +37,9 @@ class IntegrityCheck:
         demuxer = container.format.name.split(",")[0]
         self._stream = stream
         self._time_base = stream.time_base or Fraction(1, 1000)
-        self._pairs = stream.codec_context.name in _PICTURE_A_PACKET and demuxer in _WHOLE_PACKETS
+        # The format's name, not the decoder's: AV1's is libdav1d.
+        self._codec = stream.codec_context.codec.canonical_name
+        self._pairs = self._codec in _PICTURE_A_PACKET and demuxer in _WHOLE_PACKETS
         self._due: set[int] = set()
         """Time stamps of packets whose picture has not come out yet; as many as the decoder's delay."""
         self._shown: int | None = None
@@ -73,9 +75,7 @@ class IntegrityCheck:
         self._packets += 1
         if self._pairs and packet.pts is not None and not packet.is_discard:
             self._due.add(packet.pts)
-        if packet.is_corrupt or (
-            packet.size and zeros_in_packet(bytes(packet), self._stream.codec_context.name, self._demuxer)
-        ):
+        if packet.is_corrupt or (packet.size and zeros_in_packet(bytes(packet), self._codec, self._demuxer)):
             self.undecodable(packet)
             return False
         return True
