@@ -66,7 +66,7 @@ def numbers(frames: list[Frame]) -> list[int]:
         ("{folder}/a[1].mp4", "video"),  # a file of that very name, no glob
         ("{folder}/a", "video"),
         ("{folder}/none.mp4", None),
-        ("udp://239.0.0.1:1234", None),
+        ("udp://239.0.0.1:1234", "stream"),
         ("-1", None),
         ("", None),
     ],
