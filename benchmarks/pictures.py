@@ -123,7 +123,7 @@ def shoot_swap() -> None:
         "edgevision",
         "run",
         "--source",
-        "scene://?people=6&size=1280x720&fps=30&seed=1&place=hall",
+        "scene://?people=6&size=640x360&fps=30&seed=1&place=hall",
     ]
     app = subprocess.Popen(
         [*command, "--model", "person-tiny", "--track", "--display", "browser", "--port", "0"],
@@ -135,7 +135,7 @@ def shoot_swap() -> None:
         assert app.stderr is not None
         url = next(found[0] for line in app.stderr if (found := re.search(r"http://\S+", line)))
         with browser() as opened:
-            page = opened.new_page(viewport={"width": 1180, "height": 860})
+            page = opened.new_page(viewport={"width": 1180, "height": 780})
             page.goto(url)
             page.wait_for_timeout(6000)
             page.keyboard.press("m")
