@@ -115,13 +115,15 @@ def judged(path: Path, task: str, frames: list[Any], by_adding: bool) -> dict[st
     """How far the boxes of an export, added by `models add` or run as a bare file, are from Ultralytics' own."""
     from edgevision.deployment.add_model import add_model
     from edgevision.deployment.add_options import AddOptions
+    from edgevision.deployment.probe import Limits
     from edgevision.detectors.registry import load_detector
     from edgevision.errors import EdgeVisionError
 
     wanted = ultralytics_boxes(path, task, frames)
     try:
         if by_adding:
-            add_model(path, AddOptions(name="export", input=str(SIDE_PX), replace=True))
+            wish = AddOptions(name="export", input=str(SIDE_PX), replace=True)
+            add_model(path, wish, Limits(load_and_first_run_s=120))
         detector = load_detector("export" if by_adding else path, min_score=SCORE, iou_threshold=IOU)
         got = []
         for frame in frames:
