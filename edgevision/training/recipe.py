@@ -104,6 +104,10 @@ class Soft(_Section):
     temperature: Annotated[float, Field(gt=0)] = 1.0
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     distance_weight: Annotated[float, Field(ge=0)] = 0.5
+    cached_images: Annotated[int, Field(ge=0)] = 0
+    """``dense``: so many augmented images are made once, with the teacher's outputs, and every epoch takes crops of
+    them, mirrored and lit anew. On a CPU, where the teacher costs as much as a training step. 0: the teacher runs on
+    every batch."""
     others_weight: Annotated[float, Field(ge=0)] = 1.0
     """``dense`` from another's detector: how much its other classes count, which the student then learns too and
     forgets at export; 0 leaves them out."""
@@ -112,6 +116,8 @@ class Soft(_Section):
     def _has_teacher(self) -> Soft:
         if (self.targets == "dense") != bool(self.teacher):
             raise ValueError("teacher: needed for targets 'dense', and only for it")
+        if self.cached_images and self.targets != "dense":
+            raise ValueError("cached_images: only for targets 'dense'")
         return self
 
     @property

@@ -53,12 +53,15 @@ def train_student(
         )
     need_train("training a student")
     from edgevision.training.device import chosen_place
+    from edgevision.training.distillation.teacher_cache import cache_outputs
     from edgevision.training.trainer import Training
 
     with chosen_place(device, threads) as place:
         if place.leads:
             check_weights(recipe, run)
-            begin(data, recipe, run, validation=validation, resume=resume, say=say)
+            info = begin(data, recipe, run, validation=validation, resume=resume, say=say)
+            if recipe.soft.cached_images:
+                cache_outputs(recipe, run, info.classes, progress)
         place.wait_for_all()
         info = read_run(run)
         training = Training(recipe, run / "train", run / "val", run, info.classes, place, workers)

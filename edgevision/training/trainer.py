@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.utils.data import DataLoader, Subset
+from torch.utils.data import DataLoader, Dataset, Subset
 
 from edgevision.errors import UsageError
 from edgevision.evaluation.plots import training_curves, write_chart
@@ -30,6 +30,7 @@ from edgevision.training.checkpoints import LAST, take_over
 from edgevision.training.device import Place
 from edgevision.training.distillation.dense import WithOthers, dense_loss, load_dense_teacher, taught_by
 from edgevision.training.distillation.onnx_teacher import ForeignTeacher
+from edgevision.training.distillation.teacher_cache import TEACHER, CachedCrops, TeacherCache, collate_taught
 from edgevision.training.image_cache import Draw, ImageCache, TrainingPictures, collate, fitting_pictures
 from edgevision.training.loss import detection_loss
 from edgevision.training.recipe import Recipe
@@ -38,7 +39,8 @@ from edgevision.training.validate import validate
 
 Tell = Callable[[int, int, int, dict[str, Any] | None], None]
 """Told (epoch, step, steps of an epoch, the epoch's log row at its end) by the leading process."""
-Batch = tuple[Tensor, Tensor]
+Batch = tuple[Tensor, ...]
+"""Images, labels and, where they are cached, the teacher's outputs."""
 
 
 class Average:
@@ -95,9 +97,11 @@ class Training:
         if recipe.batch % place.world:
             raise UsageError(f"batch: expected a multiple of the {place.world} processes, got {recipe.batch}")
         self.draw = Draw(self.store.names, recipe.times)
-        self.steps = len(self.draw) // recipe.batch
+        self.cache = TeacherCache(run / TEACHER) if recipe.soft.cached_images else None
+        samples = len(self.draw if self.cache is None else self.cache)
+        self.steps = samples // recipe.batch
         if self.steps == 0:
-            raise UsageError(f"batch: expected at most the {len(self.draw)} pictures of an epoch, got {recipe.batch}")
+            raise UsageError(f"batch: expected at most the {samples} pictures of an epoch, got {recipe.batch}")
         net = recipe.student
         shape = StudentShape(len(self.classes), net.widths, tuple(net.depths), net.neck_width)  # type: ignore[arg-type]
         student = Student(shape)
@@ -107,11 +111,14 @@ class Training:
         self.average = Average(self.student, recipe.schedule.average_decay)
         self.teacher: nn.Module | None = None
         trained: nn.Module = self.student
-        if recipe.soft.targets == "dense":
+        others = 0
+        if self.cache is not None:
+            others = self.cache.others
+        elif recipe.soft.targets == "dense":
             self.teacher = load_dense_teacher(recipe.soft, self.classes).to(place.device)
             others = len(self.teacher.classes) - len(self.classes) if isinstance(self.teacher, ForeignTeacher) else 0
-            if others and recipe.soft.others_weight:
-                trained = WithOthers(self.student, others).to(place.device)
+        if others and recipe.soft.others_weight:
+            trained = WithOthers(self.student, others).to(place.device)
         self.trained = trained
         """What is trained: the student, or the student and what is thrown away afterwards."""
         self.optimiser = self._fresh_optimiser()
@@ -192,16 +199,20 @@ class Training:
 
     def _loader(self, epoch: int) -> DataLoader[Batch]:
         recipe, phase = self.recipe, self.recipe.phase(epoch)
-        pictures = TrainingPictures(
-            self.store, self.draw, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
-        )
+        pictures: Dataset[Batch]
+        if self.cache is not None:
+            pictures = CachedCrops(self.cache, phase.side_px, recipe.augmentation, recipe.seed, epoch)
+        else:
+            pictures = TrainingPictures(
+                self.store, self.draw, (phase.side_px,) * 2, phase.mosaic, recipe.augmentation, recipe.seed, epoch
+            )
         # Each process takes its part of every batch, so that the batches are the same however many there are.
         mine = range(self.place.rank, self.steps * recipe.batch, self.place.world)
         return DataLoader(
             Subset(pictures, mine),
             recipe.batch // self.place.world,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=collate if self.cache is None else collate_taught,
             drop_last=True,
             prefetch_factor=4 if self.workers else None,
             multiprocessing_context=_worker_context() if self.workers else None,
@@ -215,7 +226,7 @@ class Training:
         centres, strides = cell_centres((side, side), place.device)
         soft = None if recipe.soft.targets == "boxes" else recipe.soft
         began, sums, n, rate = time.monotonic(), np.zeros(4), 0, 0.0
-        for n, (images, labels) in enumerate(self._loader(epoch)):
+        for n, (images, labels, *cached) in enumerate(self._loader(epoch)):
             rate = learning_rate(recipe, epoch * self.steps + n, self.steps)
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
@@ -223,6 +234,7 @@ class Training:
             with place.autocast():
                 raw = self.model(pixels)
                 taught = None if self.teacher is None else taught_by(self.teacher, pixels)
+            taught = cached[0].to(place.device) if cached else taught
             own = 4 + len(self.classes)
             parts = detection_loss(raw[..., :own], centres, strides, truth, recipe.loss, soft)
             total, extra = parts.total, 0.0
@@ -240,7 +252,7 @@ class Training:
         box, classes, positives, extra = (sums / (n + 1)).tolist()
         seconds = time.monotonic() - began
         row = {"epoch": epoch, "side": side, "rate": rate, "box": box, "class": classes, "positives": positives}
-        row |= {"dense": extra} if self.teacher is not None else {}
+        row |= {"dense": extra} if recipe.soft.targets == "dense" else {}
         return row | {"seconds": seconds, "img_s": (n + 1) * recipe.batch / seconds}
 
 

@@ -63,8 +63,12 @@ class ForeignTeacher(nn.Module):
         self._layout = recipe.layout
         self.register_buffer("gain", (255 / torch.tensor(recipe.std)).view(1, 3, 1, 1))
         self.register_buffer("shift", (torch.tensor(recipe.mean) / torch.tensor(recipe.std)).view(1, 3, 1, 1))
+        self.size_wh = (recipe.width_px, recipe.height_px)
+        """What the file was exported for: the size that `on_onnxruntime` takes."""
+        self._number = recipe.dtype
+        self._session = Session(read_graph(stored), manifest.name)
         self._try(manifest.name)
-        self._compare(stored, manifest)
+        self._compare(manifest)
 
     def _try(self, name: str) -> None:
         """That it runs in batches and in another size than it was exported for, and has the student's cells."""
@@ -80,7 +84,7 @@ class ForeignTeacher(nn.Module):
             raise UsageError(f"{name}: expected {wanted} of two pictures of {side} px, got {got}")
 
     @torch.no_grad()
-    def _compare(self, stored: StoredModel, manifest: Manifest) -> None:
+    def _compare(self, manifest: Manifest) -> None:
         """That torch makes of the graph what onnxruntime makes of it: an operator read wrongly would teach nonsense."""
         recipe = manifest.input
         shape = (recipe.height_px, recipe.width_px)
@@ -89,7 +93,7 @@ class ForeignTeacher(nn.Module):
         # uint8 as it is, floats about where a normalised picture has them.
         centred = (fed - np.mean(recipe.mean)) / np.mean(recipe.std)
         numbers = fed if recipe.dtype == "uint8" else centred.astype(recipe.dtype)
-        expected = Session(read_graph(stored), manifest.name).run(numbers)
+        expected = self._session.run(numbers)
         got = self.graph(torch.from_numpy(numbers.astype(np.float32)))
         for one, other in zip(got, expected, strict=True):
             apart = np.abs(one.numpy() - other)
@@ -101,10 +105,23 @@ class ForeignTeacher(nn.Module):
 
     @torch.no_grad()
     def forward(self, pixels: Tensor) -> Tensor:
+        fed = self._fed(pixels)
+        outputs = self.graph(fed if self._layout == "nhwc" else fed.contiguous(memory_format=torch.channels_last))
+        return self._as_student(outputs, (pixels.shape[3], pixels.shape[2]))
+
+    @torch.no_grad()
+    def on_onnxruntime(self, pixels: Tensor) -> Tensor:
+        """The same for one image (1, 3, H, W) of `size_wh`. On a CPU onnxruntime takes a third of PyTorch's time."""
+        fed = self._fed(pixels).contiguous().numpy()
+        outputs = self._session.run((np.rint(fed) if self._number == "uint8" else fed).astype(self._number))
+        return self._as_student([torch.from_numpy(o) for o in outputs], self.size_wh)
+
+    def _fed(self, pixels: Tensor) -> Tensor:
+        """Pixels as the graph takes them."""
         fed = (pixels.flip(1) if self._rgb else pixels) * self.gain - self.shift
-        nhwc = self._layout == "nhwc"
-        outputs = self.graph(fed.permute(0, 2, 3, 1) if nhwc else fed.contiguous(memory_format=torch.channels_last))
-        side = (pixels.shape[3], pixels.shape[2])
+        return fed.permute(0, 2, 3, 1) if self._layout == "nhwc" else fed
+
+    def _as_student(self, outputs: list[Tensor], side: tuple[int, int]) -> Tensor:
         if self.family == "yolox":
             levels = _yolox(outputs[0], side)
         elif len(outputs) == 1:
