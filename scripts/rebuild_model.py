@@ -20,6 +20,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+from complete_labels import settle
 
 from edgevision.capture import open_source
 from edgevision.capture.scene import SceneSource
@@ -57,6 +58,12 @@ PERSON_DATA = (
     "Human-Detection-Dataset, Mouso00; street set, LS-chen; ImageNet samples, EliSchwartz: licences not stated",
     "frames of Intel's sample-videos: CC BY 4.0",
     "built-in scene of edgevision: Apache-2.0",
+    "COCO (pose, VQA, caption and calibration subsets): annotations CC BY 4.0, images under Flickr's terms of each",
+    "PASCAL VOC (animals, vehicles): no licence stated, images under Flickr's terms of each",
+    "ADE20K (validation), Flickr8k, ImageNet samples, Imagenette: for research",
+    "OSIE: repository under MIT; clothing_only: CC0",
+    "Leeds Sports Pose (extended), sports100, sports22, mask_crowds, BSDS500, DAVIS: licences not stated",
+    "clothing_street: licence not stated",
 )
 
 
@@ -74,6 +81,9 @@ class Product:
     teacher_words: str = ""
     unlabelled: tuple[str, ...] = ()
     """What the teacher alone labels."""
+    partly: tuple[str, ...] = ()
+    """Data sets in which an image is labelled completely, or has no label file and is labelled by the teacher. A part
+    of the complete ones is held out."""
     scene: bool = False
     """Frames of the built-in scene too, so that the demo is detected; no part of any figure of accuracy."""
     data: tuple[str, ...] = ()
@@ -84,14 +94,14 @@ class Product:
 
 PERSON = Product(
     f"{RECIPES}/person.toml", "person", "person", "picodet_s_416", "picodet_s_416 (PaddleDetection, Apache-2.0)",
-    ("unlabelled", "face/images/train"), True, PERSON_DATA, twin=True,
+    ("unlabelled", "face/images/train"), ("world",), True, PERSON_DATA, twin=True,
 )  # fmt: skip
 PRODUCTS = {
     "person": PERSON,
     "person-tiny": replace(PERSON, recipe=f"{RECIPES}/person-tiny.toml", twin=False, score=0.25),
     "face": Product(
         "face", "face", "face", "yunet_n_320_320", "yunet_n_320_320 (ShiqiYu, libfacedetection.train)",
-        ("unlabelled",), False, (PERSON_DATA[3], PERSON_DATA[4]),
+        ("unlabelled",), data=(PERSON_DATA[3], PERSON_DATA[4]),
     ),
     "hardhat": Product(
         "hardhat", "hardhat", "hard_hat; no_hard_hat; no_head_wear; person", data=(PERSON_DATA[1],),
@@ -106,6 +116,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder of the teachers' .onnx files")
     parser.add_argument("--videos", type=Path, help="folder of clips, frames of which the teacher labels too")
     parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--recipe", help="another one than the product's own: a name or a .toml file")
     parser.add_argument("--labels", type=Path, help="data folder of another run, to train on in place of labelling")
     parser.add_argument("--out", type=Path, help="by default models/PRODUCT")
     parser.add_argument("--checkpoint", type=Path, help="export this one and train nothing")
@@ -134,7 +145,7 @@ def main() -> None:
 def rebuild(options: argparse.Namespace, product: Product) -> None:
     labels = options.labels or options.run / "data"
     run = options.checkpoint or options.run / "student"
-    recipe = read_recipe(product.recipe)
+    recipe = read_recipe(options.recipe or product.recipe)
     if options.checkpoint is None:
         if options.labels is None:
             make_labels(options, product, labels)
@@ -211,12 +222,25 @@ def make_labels(options: argparse.Namespace, product: Product, labels: Path) -> 
                 ),
             )
         )
+    for place in product.partly:
+        people = read_data(options.data / place)
+        jobs.append(
+            (
+                place,
+                lambda tell, p=place, own=people: label_folder(
+                    options.data / p / "images/train", labels / p, teachers, with_people, people=own, progress=tell
+                ),
+            )
+        )
     if options.videos is not None:
         frames = frames_of(options.videos, labels.parent / "clips")
         jobs.append(("clips", lambda tell: label_folder(frames, labels / "clips", teachers, alone, progress=tell)))
     for name, job in jobs:
         with distill_console.progress(f"labelling {name}") as tell:
             distill_console.label_table(job(tell))  # type: ignore[arg-type]
+    for place in product.partly:
+        complete = {p.path.name for p in read_data(options.data / place).usable}
+        print(f"{place}: {settle(labels / place, complete)}")
     if product.scene and not (labels / "scene" / "labels.json").exists():
         draw_scene(labels / "scene")
 
