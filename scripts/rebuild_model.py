@@ -82,8 +82,8 @@ class Product:
     unlabelled: tuple[str, ...] = ()
     """What the teacher alone labels."""
     partly: tuple[str, ...] = ()
-    """Data sets in which an image is labelled completely, or has no label file and is labelled by the teacher. A part
-    of the complete ones is held out."""
+    """Data sets in which an image is labelled completely, or has no label file and is labelled by the teacher. Some of
+    the completely labelled images are held out."""
     scene: bool = False
     """Frames of the built-in scene too, so that the demo is detected; no part of any figure of accuracy."""
     data: tuple[str, ...] = ()
@@ -116,7 +116,7 @@ def main() -> None:
     parser.add_argument("--weights", type=Path, help="folder of the teachers' .onnx files")
     parser.add_argument("--videos", type=Path, help="folder of clips, frames of which the teacher labels too")
     parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--recipe", help="another one than the product's own: a name or a .toml file")
+    parser.add_argument("--recipe", help="a recipe in place of the product's own: a name or a .toml file")
     parser.add_argument("--labels", type=Path, help="data folder of another run, to train on in place of labelling")
     parser.add_argument("--out", type=Path, help="by default models/PRODUCT")
     parser.add_argument("--checkpoint", type=Path, help="export this one and train nothing")

@@ -105,8 +105,8 @@ class Soft(_Section):
     dense_weight: Annotated[float, Field(ge=0)] = 1.0
     distance_weight: Annotated[float, Field(ge=0)] = 0.5
     cached_images: Annotated[int, Field(ge=0)] = 0
-    """``dense``: so many augmented images are made once, with the teacher's outputs, and every epoch takes crops of
-    them, mirrored and lit anew. On a CPU, where the teacher costs as much as a training step. 0: the teacher runs on
+    """``dense``: this many augmented images are made once, with the teacher's outputs, and every epoch takes crops of
+    them, mirrored and lit anew: for a CPU, where the teacher costs as much as a training step. 0: the teacher runs on
     every batch."""
     others_weight: Annotated[float, Field(ge=0)] = 1.0
     """``dense`` from another's detector: how much its other classes count, which the student then learns too and
