@@ -38,7 +38,7 @@ def folder_of(place, count):
     return place
 
 
-def test_near_duplicates_are_held_out_together_and_only_complete_labels_validate(tmp_path, script):
+def test_near_duplicates_and_complete_labels_are_held_out(tmp_path, script):
     place = folder_of(tmp_path, 60)
     complete = {f"complete_{k}.png" for k in range(60)}
     counts = script.settle(place, complete)
@@ -53,7 +53,7 @@ def test_near_duplicates_are_held_out_together_and_only_complete_labels_validate
     assert not any(pictures[f].split == "train" for f in twins)
 
 
-def test_a_box_that_only_the_teacher_has_teaches_nothing_in_a_complete_image(tmp_path, script):
+def test_a_teachers_extra_box_teaches_nothing_in_a_complete_image(tmp_path, script):
     place = folder_of(tmp_path, 10)
     script.settle(place, {"complete_3.png"})
     pictures = DataFolder(place, write=False).pictures

@@ -109,7 +109,7 @@ def test_truncated_is_refused(tmp_path, blobs):
 def test_a_pickle_is_never_opened(tmp_path):
     path = tmp_path / "best.pt"
     path.write_bytes(b"cos\nsystem\n(S'true'\ntR.")
-    with pytest.raises(ModelInvalid, match="a pickle, which is code and never run here; export to ONNX"):
+    with pytest.raises(ModelInvalid, match="a pickle, which is code and never run here; export it to ONNX"):
         load_detector(path)
 
 
