@@ -51,10 +51,10 @@ class Tried:
     frame_p95_ms: Estimate
     """Of single frames, whichever."""
     fps: Estimate
-    engine: str | None
-    """What ran the network."""
     verdict: str
     """``holds`` or ``misses`` the budget, or ``cannot tell``."""
+    engine: str | None = None
+    """What ran the network, where it was a compact model."""
 
     @property
     def options(self) -> dict[str, str | int]:
