@@ -24,6 +24,7 @@ from edgevision.interfaces import ContextManaged
 
 _LOOK_S = 0.05
 _CLOSE_S = 3.0
+_PARENT_LOOK_S = 1.0
 # -P: a json.py in the folder that the user stands in is not the one that is meant.
 _START = """import json, os, sys
 sys.path[:] = json.loads(sys.argv[1])
@@ -166,7 +167,18 @@ def run_main(module: str) -> None:
     """In the child: ``MODULE.main`` is given the way out for its replies; what else is printed goes to stderr."""
     replies = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # before the import: libraries print then too
+    threading.Thread(target=_end_with_parent, args=(os.getppid(),), name="parent watch", daemon=True).start()
     import_module(module).main(replies)
+
+
+def _end_with_parent(parent: int) -> None:
+    """End this process soon after its parent: an endless model would go on for good, with nothing left to stop it.
+
+    Not by PR_SET_PDEATHSIG, which follows the thread that started the child, not its process.
+    """
+    while os.getppid() == parent:
+        time.sleep(_PARENT_LOOK_S)
+    os._exit(1)
 
 
 def answer_requests(replies: IO[bytes], answer: Callable[[dict[str, Any]], Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from edgevision import errors
 from edgevision.child_process import BadReply, ChildEnded, ChildProcess, NoReply, pack_error, unpack_error
 from edgevision.errors import EdgeVisionError, MissingExtra, ModelFailed, ModelNotFound, UsageError
+from tests.support.waiting import wait_for
 
 
 @pytest.fixture
@@ -76,6 +78,26 @@ def test_it_is_gone_once_closed():
     child.close()
     child.close()
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+PARENT = """from edgevision.child_process import ChildProcess
+import sys, time
+child = ChildProcess("tests.support.child")
+child.wait_ready(60)
+print(child.pid, flush=True)
+child.ask({"do": "sleep"})"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
+def test_it_ends_soon_after_a_parent_that_was_killed_while_it_worked():
+    root = Path(__file__).resolve().parents[1]
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdout=subprocess.PIPE, cwd=root)
+    assert parent.stdout is not None
+    child = psutil.Process(int(parent.stdout.readline()))
+    parent.kill()
+    parent.wait(10)
+    parent.stdout.close()
+    wait_for(lambda: not child.is_running() or child.status() == psutil.STATUS_ZOMBIE)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="POSIX")
