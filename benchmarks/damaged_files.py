@@ -20,8 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
+import av
 import numpy as np
 from numpy.typing import NDArray
 

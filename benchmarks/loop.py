@@ -24,8 +24,8 @@ from datetime import date
 from importlib.metadata import version
 from pathlib import Path
 
-import av
 import cv2
+import av
 import numpy as np
 
 import edgevision as ev

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 import av
 
 from edgevision.bench.clips import BUNDLED

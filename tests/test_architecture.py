@@ -236,3 +236,10 @@ def test_what_a_detector_may_have_is_asked_of_protocols():
             if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in called:
                 asked = ast.unparse(node.args[0]).rpartition(".")[2]
                 assert asked not in ("detector", "_detector", "teacher", "first", "model"), f"{path.name}:{node.lineno}"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if "av" in {m.split(".")[0] for m, *_ in imports_of(p)}], ids=str)
+def test_opencv_is_imported_before_av(path):
+    """Both wheels carry a libxcb; with av's loaded first, a window of OpenCV's hangs for good."""
+    order = [module.split(".")[0] for module, _, typing_only, at_top in imports_of(path) if at_top and not typing_only]
+    assert "av" not in order or "cv2" in order[: order.index("av")], f"{path}: import cv2 before av"

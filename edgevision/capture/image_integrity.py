@@ -10,6 +10,7 @@ import struct
 import zlib
 from collections.abc import Callable
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 import av
 
 from edgevision.capture.image_header import ImageHeader, gif_blocks, jpeg_segments, pnm_words, webp_chunks

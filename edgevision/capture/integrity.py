@@ -10,6 +10,7 @@ from __future__ import annotations
 from fractions import Fraction
 from pathlib import Path
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 from av import VideoFrame
 from av.container import InputContainer
 from av.packet import Packet

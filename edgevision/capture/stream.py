@@ -11,6 +11,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 import av
 from av.codec.context import Flags
 from av.container import InputContainer

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 from types import MappingProxyType
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 import av
 from av.container import InputContainer
 from av.error import FFmpegError, InvalidDataError

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
+import av
 import numpy as np
 from av.container import InputContainer
 from av.error import EOFError as EndOfFile

@@ -15,8 +15,8 @@ from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
 
-import av
 import cv2
+import av
 import numpy as np
 from av.container import OutputContainer
 from av.video.codeccontext import VideoCodecContext

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 import av
 import numpy as np
 from numpy.typing import NDArray

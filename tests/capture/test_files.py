@@ -9,8 +9,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
+import av
 import numpy as np
 import pytest
 

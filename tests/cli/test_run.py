@@ -9,8 +9,8 @@ import subprocess
 import sys
 import time
 
-import av
 import cv2
+import av
 import numpy as np
 import pytest
 

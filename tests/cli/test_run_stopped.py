@@ -12,8 +12,8 @@ import threading
 import time
 from pathlib import Path
 
-import av
 import cv2
+import av
 import numpy as np
 import pytest
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
+import cv2  # noqa: F401 - before av, whose libxcb hangs Qt's windows
 import av
 import numpy as np
 import pytest

@@ -8,8 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import av
 import cv2
+import av
 import numpy as np
 import typer.main
 

@@ -14,8 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import av
 import cv2
+import av
 import numpy as np
 from numpy.typing import NDArray
 
