@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -19,6 +18,7 @@ from edgevision.datasets.data_folder import DataFolder
 from edgevision.datasets.dataset import read_data
 from edgevision.datasets.near_duplicates import groups_of, picture_hash, split_alike
 from edgevision.datasets.split import split_folder
+from edgevision.detectors.foundation.base import FoundationDetector
 from edgevision.detectors.foundation.prompts import Prompts
 from edgevision.detectors.load import TeacherSpec, parse_teacher
 from edgevision.errors import ModelFailed, UsageError
@@ -444,11 +444,11 @@ def test_a_teacher_that_fails_in_a_run_is_counted(pictures, tmp_path, teachers):
 def test_an_answer_that_cannot_be_read_is_no_empty_picture(teachers):
     """A language model that rambles has not said that nobody is there."""
 
-    class Rambling(Teacher):
-        answers = SimpleNamespace(unparsable=0)
+    class Rambling(Teacher, FoundationDetector):
+        unread_answers = 0
 
         def detect(self, pixels):
-            self.answers.unparsable += 1
+            self.unread_answers += 1
             return Detections.empty()
 
     teachers["rambling"] = Rambling("rambling", ("blob",), [])
