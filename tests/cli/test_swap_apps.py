@@ -143,7 +143,7 @@ def test_swapped_refused_reverted_and_told_in_one_running_app(place, runtime):
 
         code, out, _ = swap(place, runtime, "--revert")
         assert code == 0
-        assert re.search(r"went back: blobs@1 serves since frame \d+", out), out
+        assert re.search(r"rolled back: blobs@1 serves since frame \d+", out), out
         code, out, _ = swap(place, runtime, "--history", "--json")
         assert [r["verdict"] for r in json.loads(out)] == ["accepted", "refused", "passed", "went back"]
         err = app.end()
