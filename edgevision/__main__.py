@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
 from types import FrameType
+from typing import NoReturn
 
 
 def main() -> None:
@@ -18,7 +20,23 @@ def main() -> None:
 
         command()
     except KeyboardInterrupt:
-        sys.exit(130)
+        _end_interrupted()
+    except SystemExit as exc:
+        if exc.code == 130:
+            _end_interrupted()
+        raise
+
+
+def _end_interrupted() -> NoReturn:
+    """Exit with 130. What was opened is closed by now.
+
+    Not by `sys.exit`: an interpreter in which a KeyboardInterrupt has passed through certain frames ends itself by
+    SIGINT after all, though it was handled.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(130)
 
 
 def _terminate(number: int, frame: FrameType | None) -> None:
