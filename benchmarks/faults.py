@@ -89,15 +89,17 @@ def cut_here(kind: str, count: int) -> None:
 
 
 def files_case(quick: bool) -> Figure:
-    """Damaged videos and images: none told complete, no whole one told damaged."""
+    """Damaged videos and images: none reported complete, no whole one reported damaged."""
     logging.disable(logging.WARNING)
     kinds = ("mp4", "gif") if quick else ("",)
     rows = [row for kind in kinds for row in damaged_files.damaged(rounds=1, only=kind)]
     wrong = [row for row in rows if row.verdict in damaged_files.WRONG]
     damaged = sum(row.damage != "none" for row in rows)
     containers = len({row.kind for row in rows})
-    found = f"{len(wrong)} told wrongly" + "".join(f"; {row.kind}, {row.damage}: {row.verdict}" for row in wrong[:3])
-    return Figure(f"{damaged} damaged files of {containers} kinds", "0 told wrongly", found, not wrong)
+    cases = "".join(
+        f"; {row.kind}, {row.damage}: {row.verdict}" for row in wrong[:3]
+    )
+    return Figure(f"{damaged} damaged files of {containers} kinds", "0 reported wrongly", found, not wrong)
 
 
 def commands_case(count: int) -> Figure:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 
@@ -11,22 +10,6 @@ from edgevision.bench.image_sets import Truth
 from edgevision.datasets.annotations import Annotations
 from edgevision.evaluation.average_precision import judge, mean_ap50
 from edgevision.types import Detections
-
-
-def image(path, width=200, height=100):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), np.zeros((height, width, 3), np.uint8))
-
-
-def yolo(folder, rows="0 0.5 0.5 0.2 0.4\n1 0.25 0.5 0.1 0.2\n", names="names: [person, hard hat]\n"):
-    image(folder / "images/a.png")
-    image(folder / "images/b.png")
-    (folder / "labels").mkdir()
-    (folder / "labels/a.txt").write_text(rows)
-    (folder / "labels/b.txt").write_text("")
-    if names:
-        (folder / "data.yaml").write_text(f"train: images\n{names}")
-    return folder
 
 
 def random_case(seed, images=40):
