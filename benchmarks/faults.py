@@ -96,9 +96,8 @@ def files_case(quick: bool) -> Figure:
     wrong = [row for row in rows if row.verdict in damaged_files.WRONG]
     damaged = sum(row.damage != "none" for row in rows)
     containers = len({row.kind for row in rows})
-    cases = "".join(
-        f"; {row.kind}, {row.damage}: {row.verdict}" for row in wrong[:3]
-    )
+    cases = "".join(f"; {row.kind}, {row.damage}: {row.verdict}" for row in wrong[:3])
+    found = f"{len(wrong)} reported wrongly{cases}"
     return Figure(f"{damaged} damaged files of {containers} kinds", "0 reported wrongly", found, not wrong)
 
 
